@@ -1,0 +1,43 @@
+"""One pass over an image set: logits and representations; and exact top-1 accuracy from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vitstudy.data.sources import Images
+from vitstudy.data.transforms import to_input
+from vitstudy.models.vit import VisionTransformer
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """`predicted`, `labels`: int64 (n,); `features`: float64 (n, D), the representation that few-shot uses."""
+
+    predicted: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    features: NDArray[np.float64]
+
+    def top1(self) -> float:
+        """Correct over total, a fraction: never a mean of batch means."""
+        return int((self.predicted == self.labels).sum()) / len(self.labels)
+
+
+@torch.inference_mode()
+def encode(net: VisionTransformer, images: Images, feature: str = "pre_logits", batch_size: int = 500) -> Encoded:
+    """Run `net` in float32 over all images, in order. `feature`: pre_logits, or encoded (before the hidden head layer)."""
+    training = net.training
+    net.eval()
+    device = next(net.parameters()).device
+    predicted, features = [], []
+    for start in range(0, len(images), batch_size):
+        pixels = torch.from_numpy(images.pixels[start : start + batch_size]).to(device)
+        tokens = net.forward_features(to_input(pixels, net.spec.image_size))
+        representation = net.forward_head(tokens, pre_logits=True)
+        predicted.append(net.head(representation).argmax(1).cpu())
+        features.append((representation if feature == "pre_logits" else net.pool(tokens)).double().cpu())
+    net.train(training)
+    return Encoded(torch.cat(predicted).numpy(), images.labels, torch.cat(features).numpy())

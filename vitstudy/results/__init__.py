@@ -1,0 +1,1 @@
+"""What was found: tidy tables, intervals over seeds, published numbers, comparisons. No torch and no plotting."""

@@ -1,0 +1,117 @@
+"""The local launcher: starts identical workers, shows what they do, and passes a stop on to them. It owns no state."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from vitstudy.runs.progress import Display
+from vitstudy.runs.store import Store
+from vitstudy.study.spec import RunSpec
+
+POLL_S = 0.3
+
+
+@dataclass(frozen=True)
+class Options:
+    """`worker`: command line of one worker; `jobs`: how many; `max_seconds`: stop (resumably) after that long."""
+
+    worker: tuple[str, ...]
+    jobs: int
+    fail_fast: bool = False
+    max_seconds: float | None = None
+
+
+def available_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def default_jobs(pending: int) -> int:
+    """One run per core (two single-thread runs beat one two-thread run), or one per accelerator."""
+    gpus = len(list(Path("/dev").glob("nvidia[0-9]*")))
+    return max(1, min(gpus or available_cores(), pending))
+
+
+class Launcher:
+    """Runs a grid with `jobs` local workers until nothing is left, a run fails (`fail_fast`), time is up or it is stopped."""
+
+    def __init__(self, store: Store, specs: Sequence[RunSpec], options: Options, display: Display) -> None:
+        self.store, self.specs, self.options, self.display = store, specs, options, display
+        self.stopping = False
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self.log = store.root / "workers.log"
+
+    def run(self) -> Counter[str]:
+        """The states of all runs at the end."""
+        deadline = time.monotonic() + self.options.max_seconds if self.options.max_seconds else None
+        previous = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            with self.display, self.log.open("ab") as log:
+                self.workers = [self._start(i, log) for i in range(self.options.jobs)]
+                while any(worker.poll() is None for worker in self.workers):
+                    states = self._states()
+                    self.display.update(self.store, self.specs, states)
+                    if self.options.fail_fast and (states["failed"] or states["diverged"]):
+                        self.stop()
+                    if deadline and time.monotonic() > deadline:
+                        self.stop()
+                    self._replace_dead(log)
+                    time.sleep(POLL_S)
+                self.display.update(self.store, self.specs, self._states(), final=True)
+        finally:
+            for worker in self.workers:
+                if worker.poll() is None:
+                    worker.kill()
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+        return self._states()
+
+    def stop(self) -> None:
+        """Ask all workers, once, to save and stop."""
+        if not self.stopping:
+            self.stopping = True
+            self.display.say("stopping: runs save their state; the same command goes on from there")
+            for worker in self.workers:
+                if worker.poll() is None:
+                    worker.terminate()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.stopping:
+            for worker in self.workers:
+                worker.kill()
+        self.stop()
+
+    def _start(self, index: int, log: object) -> subprocess.Popen[bytes]:
+        threads = max(1, available_cores() // self.options.jobs)
+        command = [sys.executable, "-m", "vitstudy.cli", *self.options.worker, "--threads", str(threads)]
+        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "VITSTUDY_WORKER": str(index)}
+        gpus = len(list(Path("/dev").glob("nvidia[0-9]*")))
+        if gpus and "CUDA_VISIBLE_DEVICES" not in environment:
+            environment["CUDA_VISIBLE_DEVICES"] = str(index % gpus)
+        # a session of its own: Ctrl-C reaches the launcher alone, which then asks the workers once
+        return subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )  # type: ignore[call-overload, no-any-return]
+
+    def _replace_dead(self, log: object) -> None:
+        """A worker that was killed: free its run at once (its process is known to be gone) and start another."""
+        for i, worker in enumerate(self.workers):
+            code = worker.poll()
+            if code is None or code >= 0 or self.stopping:
+                continue
+            freed = self.store.leases.release_dead({worker.pid})
+            self.display.say(f"a worker was killed (signal {-code}); {len(freed)} run(s) given to a new one")
+            self.workers[i] = self._start(i, log)
+            time.sleep(0.5)  # never a tight loop, whatever kills them
+
+    def _states(self) -> Counter[str]:
+        return Counter(self.store.state(spec) for spec in self.specs)

@@ -1,0 +1,62 @@
+"""A worker claims runs of a grid one after the other and executes them. Any number of them, anywhere, may share a store."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Sequence
+from types import FrameType
+
+from vitstudy.runs.execute import INTERRUPTED, execute
+from vitstudy.runs.store import Store
+from vitstudy.study.identity import run_id
+from vitstudy.study.spec import Execution, RunSpec
+
+
+class StopRequest:
+    """Set by the first SIGTERM, SIGINT or SIGUSR1, or by a time limit; the second signal ends the process at once."""
+
+    def __init__(self, max_seconds: float | None = None) -> None:
+        self._asked = False
+        self._deadline = None if max_seconds is None else time.monotonic() + max_seconds
+
+    def install(self) -> None:
+        """Take the signals over."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+            signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._asked:
+            raise SystemExit(INTERRUPTED)
+        self._asked = True  # only a flag: state is saved between two steps, never inside a handler
+
+    def __call__(self) -> bool:
+        return self._asked or (self._deadline is not None and time.monotonic() >= self._deadline)
+
+
+def work(store: Store, specs: Sequence[RunSpec], execution: Execution, stop: StopRequest, poll_s: float = 0.5) -> int:
+    """Execute all runs that are not done, failed or diverged; wait for those that others hold, and take over what they drop.
+
+    Returns 75 when stopped, else 0: how the runs ended is in the store.
+    """
+    while not stop():
+        left = [spec for spec in specs if store.state(spec) not in ("done", "failed", "diverged")]
+        if not left:
+            return 0
+        if not _work_on_one(store, left, execution, stop):
+            time.sleep(poll_s)
+    return INTERRUPTED
+
+
+def _work_on_one(store: Store, specs: Sequence[RunSpec], execution: Execution, stop: StopRequest) -> bool:
+    for spec in specs:
+        lease = store.leases.claim(run_id(spec))
+        if lease is None:
+            continue
+        with lease:
+            # look again under the lease: it may have been finished between the two
+            if store.ended(spec):
+                continue
+            execute(store, spec, execution, lease, stop)
+        return True
+    return False

@@ -1,0 +1,1 @@
+"""What should be run: specs, their identity, grids, studies and plans. Pydantic and the standard library only."""

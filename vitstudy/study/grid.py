@@ -1,0 +1,54 @@
+"""Grid algebra: small pure functions on tuples of field changes, and their application to a spec.
+
+A change is a mapping from a dotted field to a value, e.g. ``{"model.posemb": "2d", "seed": 1}``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import product as _product
+from typing import Any
+
+from vitstudy.study.spec import RunSpec
+
+Change = Mapping[str, Any]
+
+
+def vary(field: str, values: Iterable[Any]) -> tuple[Change, ...]:
+    """One change per value of one field."""
+    return tuple({field: value} for value in values)
+
+
+def product(*factors: Iterable[Change]) -> tuple[Change, ...]:
+    """Every combination of one change from each factor, the last factor fastest."""
+    return tuple({key: value for change in combo for key, value in change.items()} for combo in _product(*factors))
+
+
+def apply(spec: RunSpec, change: Change) -> RunSpec:
+    """The spec with the changes made and validated again. Raises ValueError naming an unknown field."""
+    data = spec.model_dump()
+    for field, value in change.items():
+        *path, last = field.split(".")
+        node: Any = data
+        for key in path:
+            node = node.get(key) if isinstance(node, dict) else None
+        if not isinstance(node, dict) or last not in node:
+            raise ValueError(f"unknown field '{field}'; allowed: {', '.join(fields(spec))}")
+        node[last] = value
+    return RunSpec.model_validate(data)
+
+
+def fields(spec: RunSpec) -> tuple[str, ...]:
+    """Dotted names of all fields that can be changed."""
+    names = []
+    for key, value in spec.model_dump().items():
+        names += [f"{key}.{inner}" for inner in value] if isinstance(value, dict) else [key]
+    return tuple(names)
+
+
+def value_at(spec: RunSpec, field: str) -> Any:
+    """The value of a dotted field."""
+    node: Any = spec
+    for key in field.split("."):
+        node = getattr(node, key)
+    return node

@@ -1,0 +1,26 @@
+"""The identity of a run: a hash of the whole resolved spec, and a readable name in front of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+
+from vitstudy.study.spec import RunSpec
+
+
+def canonical_json(spec: RunSpec) -> str:
+    """The spec as JSON with sorted keys and no spaces; equal specs give equal text."""
+    return json.dumps(spec.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def run_id(spec: RunSpec) -> str:
+    """First 10 hex digits of SHA-256 over `canonical_json`."""
+    return hashlib.sha256(canonical_json(spec).encode()).hexdigest()[:10]
+
+
+def run_name(spec: RunSpec) -> str:
+    """Directory name of a run, e.g. ``vit-n4-1d-stem-s0-3f9c1e7a42``: for people in front, the id at the end."""
+    model = spec.model
+    words = (model.name, model.posemb, model.posemb_at, f"s{spec.seed}", run_id(spec))
+    return re.sub(r"[^a-z0-9.+]+", "-", "-".join(words).lower())

@@ -1,0 +1,1 @@
+"""How a network is trained; the only place that imports Lightning."""
