@@ -1,0 +1,1 @@
+"""Figures and tables, drawn from `vitstudy.results`; `paper/` holds the published numbers."""

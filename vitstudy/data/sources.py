@@ -18,6 +18,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vitstudy.errors import UserError
+
 EMBEDDED = Path(__file__).parent / "embedded"
 
 FASHION_MNIST_SHA256 = {
@@ -28,7 +30,7 @@ FASHION_MNIST_SHA256 = {
 }
 
 
-class DataError(Exception):
+class DataError(UserError):
     """A data set that is missing, damaged or not what the spec needs; the message names the file and what to do."""
 
 

@@ -30,8 +30,8 @@ def ridge(x: Array, y: Array, l2: float) -> Array:
     """argmin_w |x w - y|^2 + l2 |w|^2: x (n, d), y (n, k) -> w (d, k); the smaller of the two normal equations is solved."""
     n, d = x.shape
     if n < d:
-        return x.T @ np.linalg.solve(x @ x.T + l2 * np.eye(n), y)
-    return np.linalg.solve(x.T @ x + l2 * np.eye(d), x.T @ y)
+        return np.asarray(x.T @ np.linalg.solve(x @ x.T + l2 * np.eye(n), y), np.float64)
+    return np.asarray(np.linalg.solve(x.T @ x + l2 * np.eye(d), x.T @ y), np.float64)
 
 
 def accuracy(

@@ -84,7 +84,9 @@ class VisionTransformer(TimmVisionTransformer):
 
     def offset_codes(self) -> Tensor | None:
         """The relative form's embeddings of the offsets -(N-1) .. N-1: (layers, 2 N - 1, D_h); else None."""
-        layers = [block.attn.offsets for block in self.blocks if isinstance(block.attn, RelativeAttention)]
+        layers: list[Tensor] = [
+            block.attn.offsets for block in self.blocks if isinstance(block.attn, RelativeAttention)
+        ]
         return torch.stack(layers) if layers else None
 
     def set_attention_kernel(self, fused: bool) -> None:

@@ -84,7 +84,7 @@ def _judge(values: pd.DataFrame) -> tuple[Word, str]:
     excess = t_interval(others[best] - others[worst] - gaps, 1 - (1 - LEVEL) / 21)
     numbers = (
         f"none is below {above} of 7 cells (paired 95 % t intervals, uncorrected since all are needed); "
-        f"gap to none {_points(gap.mean)} ± {_points(gap.half)}, largest difference among the seven {_points(spread)}"
+        f"gap to none {100 * gap.mean:.1f} ± {_points(gap.half)}, largest difference among the seven {_points(spread)}"
     )
     if gap.high <= 0 or below or excess.low > 0:
         why = f"{below} of 7 below none; " if below else ""

@@ -92,7 +92,7 @@ class Launcher:
 
     def _start(self, index: int, log: object) -> subprocess.Popen[bytes]:
         threads = max(1, available_cores() // self.options.jobs)
-        command = [sys.executable, "-m", "vitstudy.cli", *self.options.worker, "--threads", str(threads)]
+        command = [sys.executable, "-m", "vitstudy", *self.options.worker, "--threads", str(threads)]
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "VITSTUDY_WORKER": str(index)}
         gpus = len(list(Path("/dev").glob("nvidia[0-9]*")))
         if gpus and "CUDA_VISIBLE_DEVICES" not in environment:
@@ -100,7 +100,7 @@ class Launcher:
         # a session of its own: Ctrl-C reaches the launcher alone, which then asks the workers once
         return subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-        )  # type: ignore[call-overload, no-any-return]
+        )  # type: ignore[call-overload]
 
     def _replace_dead(self, log: object) -> None:
         """A worker that was killed: free its run at once (its process is known to be gone) and start another."""

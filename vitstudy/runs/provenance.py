@@ -45,7 +45,7 @@ def environment(execution: Execution, manifest_sha256: str) -> dict[str, Any]:
         "libraries": {name: _version(name) for name in LIBRARIES},
         "lock_sha256": _lock(),
         "git": _git(),
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": ["vitstudy", *(Path(w).name if w.startswith("/") else w for w in sys.argv[1:])],
     }
 
 

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from vitstudy.errors import UserError
 from vitstudy.files import read_json, write_json
 from vitstudy.runs.leases import LEASE_TTL_S, Leases
 from vitstudy.study.identity import run_id, run_name
@@ -24,7 +25,7 @@ from vitstudy.study.spec import RunSpec
 State = Literal["planned", "running", "done", "failed", "diverged", "interrupted"]
 
 
-class StoreError(Exception):
+class StoreError(UserError):
     """The store, or a run directory in it, cannot be trusted or written; the message names the path and what to do."""
 
 

@@ -1,0 +1,109 @@
+"""What all verbs share: options, the choice of study and scale, changes to its grid, and the way to say no."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, cast
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from experiments import STUDIES
+from vitstudy.study.grid import apply, fields
+from vitstudy.study.spec import RunSpec, Scale
+from vitstudy.study.study import SCALES, Study
+
+USAGE, FAILED, DIVERGED, INTERRUPTED = 2, 70, 65, 75
+
+StudyArg = Annotated[str, typer.Argument(help=f"one of: {', '.join(STUDIES)}")]
+ScaleOpt = Annotated[str, typer.Option("--scale", help=f"one of: {', '.join(SCALES)}")]
+StoreOpt = Annotated[Path, typer.Option("--store", envvar="VITSTUDY_STORE", help="directory of runs")]
+ToOpt = Annotated[Path, typer.Option("--to", help="writes DIR/figures/SCALE and DIR/tables/SCALE")]
+JsonOpt = Annotated[bool, typer.Option("--json", help="machine-readable output")]
+SeedsOpt = Annotated[int | None, typer.Option("--seeds", min=1, help="number of seeds, instead of the scale's")]
+SetOpt = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="change a field of every run (changes their ids)"),
+]
+RUNS, ANALYSIS = Path("runs"), Path("analysis")
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+def fail(message: str, code: int = USAGE) -> NoReturn:
+    """One line on stderr, then exit."""
+    print(f"vitstudy: {message}", file=sys.stderr)
+    raise typer.Exit(code)
+
+
+def print_json(value: Any) -> None:
+    """To stdout; values that JSON does not know become text."""
+    print(json.dumps(value, indent=1, default=str))
+
+
+def choose(name: str, value: str | None, allowed: Sequence[str]) -> None:
+    """Exit with 2 unless `value` is allowed or not given."""
+    if value is not None and value not in allowed:
+        fail(f"{name} '{value}' is not allowed; allowed: {', '.join(allowed)}")
+
+
+def study_of(name: str, scale: str) -> Study:
+    """The study. Exits with 2 for an unknown study or scale."""
+    choose("study", name, tuple(STUDIES))
+    choose("--scale", scale, SCALES)
+    return STUDIES[name]
+
+
+def specs_of(
+    study: Study, scale: str, seeds: int | None = None, changes: Sequence[str] | None = None
+) -> tuple[RunSpec, ...]:
+    """The grid, with --seeds and --set applied. Exits with 2 for a field or value that is not allowed."""
+    specs = study.runs(cast("Scale", scale))
+    try:
+        if seeds is not None:
+            cells = dict.fromkeys(apply(spec, {"seed": 0}) for spec in specs)
+            specs = tuple(apply(cell, {"seed": seed}) for seed in range(seeds) for cell in cells)
+        for change in changes or ():
+            field, sep, value = change.partition("=")
+            if not sep:
+                fail(f"--set {change}: write FIELD=VALUE; fields: {', '.join(fields(specs[0]))}")
+            if field == "seed" or field in study.factors.values():
+                fail(f"--set {field}: the study '{study.name}' varies this field itself")
+            specs = tuple(apply(spec, {field: _parse(value)}) for spec in specs)
+    except ValidationError as error:
+        fail(_first(error))
+    except ValueError as error:
+        fail(str(error))
+    return specs
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    field = ".".join(map(str, first["loc"]))
+    return f"{field + ': ' if field else ''}{first['msg']}" + (f", got {first['input']!r}" if field else "")
+
+
+def _parse(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError:
+        return value
+
+
+def check_data(specs: Sequence[RunSpec]) -> None:
+    """Exit with 2 for data sets that are unknown or not at hand, before anything is written."""
+    from vitstudy.data.sources import SOURCES
+
+    usable = ", ".join(name for name, source in SOURCES.items() if source.read)
+    for name in {spec.data.source for spec in specs}:
+        if name not in SOURCES:
+            fail(f"data.source '{name}' is unknown; allowed: {', '.join(SOURCES)}")
+        if SOURCES[name].read is None:
+            fail(
+                f"data set '{name}' does not come with vitstudy: its runs can be priced (vitstudy plan), not run; "
+                f"usable: {usable}"
+            )
