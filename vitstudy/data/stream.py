@@ -30,6 +30,12 @@ class Batch(NamedTuple):
     step: int
 
 
+@lru_cache(maxsize=4)
+def epoch_order(seed: int, count: int, epoch: int) -> Tensor:
+    """int64 (count,): the permutation of one epoch."""
+    return torch.randperm(count, generator=generator(seed, "order", epoch))
+
+
 class Stream:
     """Batches of one run. `ids`: the subset, indices into `images`."""
 
@@ -40,17 +46,13 @@ class Stream:
         self.ids = torch.from_numpy(np.array(ids))
         self.pixels = torch.from_numpy(np.ascontiguousarray(images.pixels[ids])).to(device)
         self.labels = torch.from_numpy(images.labels[ids]).to(device)
-        self.order = lru_cache(maxsize=4)(self._order)
-
-    def _order(self, epoch: int) -> Tensor:
-        return torch.randperm(len(self.ids), generator=generator(self.seed, "order", epoch))
 
     def places(self, step: int) -> Tensor:
         """int64 (B,): places in the subset of batch `step`."""
         n, parts, at, left = len(self.ids), [], step * self.batch_size, self.batch_size
         while left:
             epoch, start = divmod(at, n)
-            part = self.order(epoch)[start : start + left]
+            part = epoch_order(self.seed, n, epoch)[start : start + left]
             parts.append(part)
             at, left = at + len(part), left - len(part)
         return torch.cat(parts)

@@ -106,7 +106,9 @@ def _train(
         resolved.device
     )
     net.set_attention_kernel(resolved.attention == "fused")
-    stream = Stream(train_images, data.split.train, spec.data, spec.optim.batch_size, spec.seed, resolved.device)
+    # loader workers cannot share a GPU's memory: with them, batches are made on the CPU and moved
+    place = "cpu" if resolved.loader_workers else resolved.device
+    stream = Stream(train_images, data.split.train, spec.data, spec.optim.batch_size, spec.seed, place)
     _record(directory, resolved, data.split)
     held_out = _take(train_images, data.split.minival)
     outcome = train(

@@ -142,7 +142,7 @@ class RunCallback(pl.Callback):
 
     @staticmethod
     def _row(module: ClassifierModule, batch: Batch) -> dict[str, Any]:
-        ids = hashlib.blake2b(batch.ids.numpy().tobytes(), digest_size=6).hexdigest()
+        ids = hashlib.blake2b(batch.ids.cpu().numpy().tobytes(), digest_size=6).hexdigest()
         return {**{name: float(value) for name, value in module.last.items()}, "sample_ids": ids}
 
 
