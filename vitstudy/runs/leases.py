@@ -80,6 +80,11 @@ class Leases:
                 path.rename(grave)
             except FileNotFoundError:
                 return None
+            age = self._age(grave, temporary)
+            if age is not None and age < self.ttl_s:  # another thief was faster: this is its fresh claim, give it back
+                self._link(grave, path)
+                grave.unlink()
+                return None
             grave.unlink()
             return Lease(path, token, self.ttl_s) if self._link(temporary, path) else None
         finally:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from types import FrameType
 
-from vitstudy.runs.execute import INTERRUPTED, execute
+from vitstudy.runs.execute import DIVERGED, DONE, FAILED, INTERRUPTED, execute
 from vitstudy.runs.store import Store
 from vitstudy.study.identity import run_id
 from vitstudy.study.spec import Execution, RunSpec
@@ -35,28 +35,33 @@ class StopRequest:
 
 
 def work(store: Store, specs: Sequence[RunSpec], execution: Execution, stop: StopRequest, poll_s: float = 0.5) -> int:
-    """Execute all runs that are not done, failed or diverged; wait for those that others hold, and take over what they drop.
+    """Execute all runs that have not ended; wait for those that others hold, and take over what they drop.
 
     Returns 75 when stopped, else 0: how the runs ended is in the store.
     """
+    given_up: set[RunSpec] = set()  # failed here, and the disk may not even have taken their status: never in a loop
     while not stop():
-        left = [spec for spec in specs if store.state(spec) not in ("done", "failed", "diverged")]
+        left = [spec for spec in specs if spec not in given_up and not store.ended(spec)]
         if not left:
             return 0
-        if not _work_on_one(store, left, execution, stop):
+        spec, code = _work_on_one(store, left, execution, stop)
+        if spec is None:
             time.sleep(poll_s)
+        elif code in (FAILED, DIVERGED):
+            given_up.add(spec)
     return INTERRUPTED
 
 
-def _work_on_one(store: Store, specs: Sequence[RunSpec], execution: Execution, stop: StopRequest) -> bool:
+def _work_on_one(
+    store: Store, specs: Sequence[RunSpec], execution: Execution, stop: StopRequest
+) -> tuple[RunSpec | None, int]:
+    """The run that was executed and its exit code; None when all are held by others."""
     for spec in specs:
         lease = store.leases.claim(run_id(spec))
         if lease is None:
             continue
         with lease:
             # look again under the lease: it may have been finished between the two
-            if store.ended(spec):
-                continue
-            execute(store, spec, execution, lease, stop)
-        return True
-    return False
+            if not store.ended(spec):
+                return spec, execute(store, spec, execution, lease, stop)
+    return None, DONE
