@@ -67,13 +67,8 @@ def specs_of(
         if seeds is not None:
             cells = dict.fromkeys(apply(spec, {"seed": 0}) for spec in specs)
             specs = tuple(apply(cell, {"seed": seed}) for seed in range(seeds) for cell in cells)
-        for change in changes or ():
-            field, sep, value = change.partition("=")
-            if not sep:
-                fail(f"--set {change}: write FIELD=VALUE; fields: {', '.join(fields(specs[0]))}")
-            if field == "seed" or field in study.factors.values():
-                fail(f"--set {field}: the study '{study.name}' varies this field itself")
-            specs = tuple(apply(spec, {field: _parse(value)}) for spec in specs)
+        wanted = dict(_change(study, change, fields(specs[0])) for change in changes or ())
+        specs = tuple(apply(spec, wanted) for spec in specs)
     except ValidationError as error:
         fail(_first(error))
     except ValueError as error:
@@ -81,10 +76,20 @@ def specs_of(
     return specs
 
 
+def _change(study: Study, change: str, allowed: Sequence[str]) -> tuple[str, Any]:
+    field, sep, value = change.partition("=")
+    if not sep:
+        fail(f"--set {change}: write FIELD=VALUE; fields: {', '.join(allowed)}")
+    if field == "seed" or field in study.factors.values():
+        fail(f"--set {field}: the study '{study.name}' varies this field itself")
+    return field, _parse(value)
+
+
 def _first(error: ValidationError) -> str:
     first = error.errors()[0]
     field = ".".join(map(str, first["loc"]))
-    return f"{field + ': ' if field else ''}{first['msg']}" + (f", got {first['input']!r}" if field else "")
+    got = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"
+    return f"{field + ': ' if field else ''}{first['msg']}{got}"
 
 
 def _parse(value: str) -> Any:

@@ -1,0 +1,175 @@
+"""`make bench`: the harness against a bare loop, start-up, table loading, memory. Prints figures; asserts nothing.
+
+The ratio is measured in one process, the two loops taking turns, because machines are noisy.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from experiments import STUDIES
+from vitstudy.data.keyed import generator
+from vitstudy.data.sources import load
+from vitstudy.data.stream import Stream
+from vitstudy.data.subset import split
+from vitstudy.models.factory import build
+from vitstudy.runs.store import Store
+from vitstudy.study.grid import apply
+from vitstudy.study.identity import run_id
+from vitstudy.study.spec import Execution, RunSpec
+from vitstudy.training.autotune import measure
+from vitstudy.training.optim import build_optimizer, loss, lr_at
+from vitstudy.training.trainer import train
+
+STEPS, ROUNDS = 60, 5
+SPEC = apply(STUDIES["posemb"].runs("nano")[1], {"optim.steps": STEPS, "optim.warmup_steps": 10})
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    speeds = measure(SPEC, Execution(device="cpu"), seconds=2)
+    precision, attention = max(speeds, key=speeds.__getitem__).split("/")
+    print("autotune       " + ", ".join(f"{pair} {speed:,.0f}" for pair, speed in speeds.items()) + " images/s")
+    _overhead(
+        Execution(device="cpu", precision=precision, attention=attention, threads=1, checkpoint_every_steps=10**9)
+    )
+    _memory()
+    _start_up()
+
+
+def _overhead(execution: Execution) -> None:
+    images, _ = load(SPEC.data.source)
+    stream = Stream(images, split(images, SPEC.data).train, SPEC.data, SPEC.optim.batch_size, seed=0)
+    ratios = []
+    for _ in range(ROUNDS):
+        bare = _images_per_s(lambda: _bare_loop(stream, execution))
+        harness = _images_per_s(lambda: _harness(stream, execution))
+        ratios.append(harness / bare)
+        print(f"training       bare loop {bare:,.0f}, harness {harness:,.0f} images/s, ratio {ratios[-1]:.3f}")
+    print(f"training       median ratio {statistics.median(ratios):.3f} of {ROUNDS} (goal: 0.95)")
+
+
+def _images_per_s(run: Callable[[], float]) -> float:
+    return STEPS * SPEC.optim.batch_size / run()
+
+
+def _network(execution: Execution) -> torch.nn.Module:
+    net = build(SPEC.model, lambda name: generator(0, name))
+    net.set_attention_kernel(execution.attention == "fused")
+    return net
+
+
+def _bare_loop(stream: Stream, execution: Execution) -> float:
+    """Seconds of training in plain PyTorch: the same network, batches, precision, kernel, clipping and optimiser."""
+    net = _network(execution)
+    optimizer = build_optimizer(net, SPEC.optim)
+    start = time.perf_counter()
+    for step in range(STEPS):
+        batch = stream.batch(step)
+        for group in optimizer.param_groups:
+            group["lr"] = lr_at(SPEC.optim, step)
+        with torch.autocast("cpu", torch.bfloat16, enabled=execution.precision == "bf16"):
+            value = loss(net(batch.x).float(), batch.y, SPEC.optim.loss)
+        optimizer.zero_grad()
+        value.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), SPEC.optim.clip_norm)
+        optimizer.step()
+    return time.perf_counter() - start
+
+
+def _harness(stream: Stream, execution: Execution) -> float:
+    """Seconds of training as a run does it, with log, progress and stop checks; the last checkpoint is outside the clock."""
+    with tempfile.TemporaryDirectory() as directory:
+        (Path(directory) / "checkpoints").mkdir()
+        outcome = train(
+            _network(execution), stream, SPEC, execution, Path(directory),
+            minival=None, progress=lambda *_: None, should_stop=lambda: False,
+        )  # fmt: skip
+    return outcome.train_seconds
+
+
+def _memory() -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        changes = ["--seeds", "1", "--set", "optim.steps=21", "--set", "optim.warmup_steps=10"]
+        words = [
+            "worker",
+            "posemb",
+            "--scale",
+            "nano",
+            "--store",
+            directory,
+            "--threads",
+            "1",
+            "--max-time",
+            "1",
+            *changes,
+        ]
+        subprocess.run([sys.executable, "-m", "vitstudy", *words], check=False)
+        peaks = [json.loads(p.read_text())["cost"]["peak_memory_bytes"] for p in Path(directory).glob("*/result.json")]
+    print(f"memory         peak of {len(peaks)} nano runs in one process {max(peaks) / 1e9:.2f} GB (goal: 1.5)")
+
+
+def _start_up() -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        store = Store(Path(directory))
+        for count, verbs in ((1_000, ("--help", "list", "status")), (10_000, ("results",))):
+            cells = STUDIES["posemb"].runs("nano")[:8]
+            specs = [apply(cell, {"seed": seed}) for seed in range(count // 8) for cell in cells]
+            for spec in specs:
+                _finished(store, spec)
+            for verb in verbs:
+                words = [verb] if verb != "results" else [verb, "posemb", "--json"]
+                if verb in ("status", "results"):
+                    words += ["--store", directory, "--seeds", str(count // 8)] + (
+                        ["posemb"] if verb == "status" else []
+                    )
+                seconds = [_seconds(words) for _ in range(3)]
+                print(
+                    f"start-up       {verb:<8} with {count:,} finished runs: {min(seconds):.2f} s, {max(seconds):.2f} s at worst"
+                )
+
+
+def _seconds(words: list[str]) -> float:
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "vitstudy", *words], check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - start
+
+
+def _finished(store: Store, spec: RunSpec) -> None:
+    """Invented numbers: only the time to read them is looked at."""
+    path = store.path(spec)
+    path.mkdir(parents=True, exist_ok=True)
+    value = int(run_id(spec), 16) / 16**10
+    metrics = {"test/acc": value, "minival/acc": value, "fewshot/5": value, "train/loss": value}
+    cost = {
+        "params": 1,
+        "forward_flops": 1,
+        "train_flops": 1,
+        "train_seconds": 1.0,
+        "images_per_s": 1.0,
+        "peak_memory_bytes": 1,
+    }
+    execution = {
+        "device": "cpu",
+        "precision": "fp32",
+        "attention": "plain",
+        "threads": 1,
+        "device_name": "x",
+        "torch": "x",
+    }
+    facts = {"run_id": run_id(spec), "metrics": metrics, "cost": cost, "execution": execution}
+    (path / "result.json").write_text(json.dumps(facts))
+    (path / "status.json").write_text('{"state": "done"}')
+
+
+if __name__ == "__main__":
+    main()
