@@ -34,7 +34,7 @@ def encode(net: VisionTransformer, images: Images, feature: str = "pre_logits", 
     device = next(net.parameters()).device
     predicted, features = [], []
     for start in range(0, len(images), batch_size):
-        pixels = torch.from_numpy(images.pixels[start : start + batch_size]).to(device)
+        pixels = torch.from_numpy(images.pixels[start : start + batch_size].copy()).to(device)
         tokens = net.forward_features(to_input(pixels, net.spec.image_size))
         representation = net.forward_head(tokens, pre_logits=True)
         predicted.append(net.head(representation).argmax(1).cpu())
