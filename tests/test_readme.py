@@ -1,0 +1,42 @@
+"""The README tells the truth: its commands exist, its results are the committed ones, its test command is CI's."""
+
+import re
+import subprocess
+
+from tests.conftest import ROOT, vitstudy
+
+README = (ROOT / "README.md").read_text()
+
+
+def test_its_make_targets_exist():
+    for target in set(re.findall(r"^make ([a-z-]+)", README, re.MULTILINE)):
+        assert subprocess.run(["make", "-C", ROOT, "-n", target], capture_output=True, check=False).returncode == 0
+
+
+def test_its_verbs_and_options_exist():
+    for line in re.findall(r"^\| (`vitstudy .*)$", README, re.MULTILINE):
+        for verb in re.findall(r"`vitstudy ([a-z]+)", line):
+            text = vitstudy(verb, "--help").stdout
+            for option in re.findall(r"(--[a-z-]+)", line) if line.count("`vitstudy") == 1 else []:
+                assert option in text, f"{verb} has no {option}"
+
+
+def test_its_planning_command_works():
+    out = vitstudy("plan", "posemb", "--scale", "paper").stdout
+    for word in ("runs", "images", "exaFLOPs", "device-days", "MFU", "memory", "disk"):
+        assert word in out
+
+
+def test_its_table_is_the_committed_one():
+    shown = re.search(r"<!-- posemb nano.*?-->\n(.*?)<!-- end -->", README, re.DOTALL)
+    assert shown.group(1).strip() == (ROOT / "analysis/tables/nano/posemb.md").read_text().strip()
+
+
+def test_its_files_exist():
+    for path in re.findall(r"\]\((?!http)([^)]+)\)", README):
+        assert (ROOT / path).exists(), path
+
+
+def test_ci_runs_its_test_command():
+    assert re.search(r"^make test\b", README, re.MULTILINE)
+    assert re.search(r"^make test$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
