@@ -57,9 +57,9 @@ _SMOKE = RunSpec(
 
 _NANO = RunSpec(
     model=_vit("ViT-n/4", px=28, patch=4, dim=64, depth=4, heads=4, mlp=256, chans=1, classes=10),
-    data=DataSpec(source="fashion-mnist", minival_size=5000, image_size=28),
-    optim=OptimSpec(steps=320, batch_size=100, lr=2e-3, weight_decay=0.1, warmup_steps=40),
-    eval=EvalSpec(fewshot_draws=10, batch_size=200),
+    data=DataSpec(source="fashion-mnist", minival_size=2000, image_size=28),
+    optim=OptimSpec(steps=560, batch_size=50, lr=2e-3, weight_decay=0.1, warmup_steps=70),
+    eval=EvalSpec(fewshot_draws=10, batch_size=100),
     seed=0,
 )
 

@@ -100,16 +100,16 @@ def _between_checkpoint_and_sidecar(step: int) -> None:
 
 
 def _before_result(_: int) -> None:
-    from vitstudy.runs import execute
+    from vitstudy.runs import publish
 
-    original = execute.write_json
+    original = publish.write_json
 
     def patched(path, value):
         if path.name == "result.json":
             _die()
         original(path, value)
 
-    execute.write_json = patched
+    publish.write_json = patched
 
 
 def _terminate(step: int) -> None:

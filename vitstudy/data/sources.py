@@ -44,6 +44,10 @@ class Images:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def take(self, ids: NDArray[np.int64]) -> Images:
+        """The images at `ids`, copied."""
+        return Images(self.pixels[ids], self.labels[ids])
+
 
 @dataclass(frozen=True)
 class Source:

@@ -4,7 +4,9 @@ What the paper leaves open, decided here:
 * class token: in 1-D it has a row of the table of its own (as in the released code); in 2-D it has a learned vector of its
   own; in the relative form pairs with the class token get no position logit.
 * every layer: the code is added to the input of each layer, the first included, and there is no further one in the stem.
-* relative: tables per layer, shared by the heads; the logit q . r is scaled by 1/sqrt(D_h) as q . k is. r ~ N(0, 0.02).
+* relative: tables per layer, shared by the heads; the logit q . r is scaled by 1/sqrt(D_h) as q . k is; r starts at the
+  scale of content keys. With a class token, the last layer's table is read by nobody: only the class token's query counts
+  there. It is kept (every layer is the same) and left out of the probe.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ class Table2d(nn.Module):
         self.grid, self.prefix = grid, prefix
         self.rows = nn.Parameter(torch.zeros(grid[0], dim // 2))
         self.cols = nn.Parameter(torch.zeros(grid[1], dim // 2))
-        self.prefix_table = nn.Parameter(torch.zeros(prefix, dim))
+        self.prefix_table = nn.Parameter(torch.zeros(prefix, dim)) if prefix else None
 
     def forward(self) -> Tensor:
         """(prefix + N, D)."""
@@ -44,7 +46,7 @@ class Table2d(nn.Module):
         rows = self.rows[:, None].expand(-1, width, -1)
         cols = self.cols[None].expand(height, -1, -1)
         patches = torch.cat([rows, cols], dim=-1).flatten(0, 1)
-        return torch.cat([self.prefix_table, patches])
+        return patches if self.prefix_table is None else torch.cat([self.prefix_table, patches])
 
 
 class RelativeAttention(Attention):

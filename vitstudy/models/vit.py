@@ -83,10 +83,12 @@ class VisionTransformer(TimmVisionTransformer):
         return torch.stack([table()[prefix:].reshape(height, width, -1) for table in self.posemb])
 
     def offset_codes(self) -> Tensor | None:
-        """The relative form's embeddings of the offsets -(N-1) .. N-1: (layers, 2 N - 1, D_h); else None."""
+        """The relative form's embeddings of the offsets -(N-1) .. N-1: (layers that are trained, 2 N - 1, D_h); else None."""
         layers: list[Tensor] = [
             block.attn.offsets for block in self.blocks if isinstance(block.attn, RelativeAttention)
         ]
+        if self.num_prefix_tokens:  # the class token reads the last layer, and no position logit is its own
+            layers = layers[:-1] or layers
         return torch.stack(layers) if layers else None
 
     def set_attention_kernel(self, fused: bool) -> None:

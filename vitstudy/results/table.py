@@ -5,6 +5,7 @@ Metrics and costs have values only where the state is ``done``; elsewhere they a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -41,6 +42,7 @@ COLUMNS: dict[str, str] = {
     "test/acc": "top-1 accuracy on the test set at the last step, fraction 0..1",
     "minival/acc": "top-1 accuracy on the images held out of train, fraction 0..1",
     "fewshot/{k}": "accuracy of the k-shot linear probe on the test set, fraction 0..1",
+    "fewshot/{k}/std_over_draws": "standard deviation of that accuracy over the random draws of the k images",
     "train/loss": "training loss at the end, nats",
     "cost/params": "trainable parameters, count",
     "cost/forward_flops": "FLOPs of one forward pass of one image; one multiply-add is 2 FLOPs",
@@ -73,8 +75,7 @@ class Results(Protocol):
 
 def meaning(column: str) -> str:
     """Meaning and unit of a column that is not a factor. Raises KeyError for an undocumented one."""
-    name, _, last = column.partition("/")
-    return COLUMNS[f"{name}/{{k}}" if last.isdigit() else column]
+    return COLUMNS[re.sub(r"/\d+(?=/|$)", "/{k}", column)]
 
 
 def metric_columns(table: pd.DataFrame) -> list[str]:

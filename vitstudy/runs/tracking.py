@@ -98,7 +98,13 @@ def push(store: Store, specs: Sequence[RunSpec], summary: Summary, mode: str, pr
     if not runs and not tables:
         return f"already mirrored ({mode}), nothing to do" + (f"; {message}" if message else "")
     line = f"{runs} runs and {int(tables)} summary mirrored ({mode})"
-    return line + (f"; {message}" if message else f"; upload with: wandb sync {folder}/wandb/offline-run-*" if mode == "offline" else "")
+    return line + (
+        f"; {message}"
+        if message
+        else f"; upload with: wandb sync {folder}/wandb/offline-run-*"
+        if mode == "offline"
+        else ""
+    )
 
 
 def _own_folder(store: Store) -> Path:
