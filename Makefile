@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 RUN    := $(BIN)/vitstudy run --scale $(SCALE) --wandb $(WANDB) $(if $(JOBS),--jobs $(JOBS)) $(if $(SEEDS),--seeds $(SEEDS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ablation-posemb figures test lint bench lock clean
+.PHONY: help setup ablation-posemb data-scale resolution figures test lint bench lock clean
 
 help:  ## print this help
 	@echo "vitstudy: re-run the studies of the ViT paper at the size your machine allows"
@@ -31,6 +31,12 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 
 ablation-posemb: setup  ## position-embedding ablation: Table 8, Figures 7 and 10
 	@$(RUN) posemb
+
+data-scale: setup  ## pre-training data: Figures 3 and 4, Table 5
+	@$(RUN) data_scale
+
+resolution: setup  ## fine-tuning resolution and position embeddings (section 3.2)
+	@$(RUN) resolution
 
 figures: setup  ## redraw all figures and tables of SCALE from the store, offline
 	@$(BIN)/vitstudy figures --scale $(SCALE)

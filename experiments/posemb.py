@@ -30,10 +30,10 @@ CELLS: tuple[Change, ...] = tuple(
 )
 
 
-def build(scale: Scale) -> tuple[RunSpec, ...]:
+def build(scale: Scale, seeds: int | None = None) -> tuple[RunSpec, ...]:
     """Seeds outermost: a study stopped half-way has whole replicates of all cells."""
     setting = SETTINGS[scale]
-    changes = product(vary("seed", range(setting.seeds)), CELLS)
+    changes = product(vary("seed", range(seeds or setting.seeds)), CELLS)
     return tuple(apply(setting.base, change) for change in changes)
 
 
@@ -42,7 +42,7 @@ POSEMB = Study(
     question="Does it matter how, and where, a ViT is told about positions?",
     paper_items=("Table 8", "Figure 7 centre", "Figure 10"),
     claims=("C34",),
-    metric="fewshot/5",
+    metrics=dict.fromkeys(SETTINGS, "fewshot/5"),
     factors={"posemb": "model.posemb", "posemb_at": "model.posemb_at"},
     build=build,
     figures=("posemb_table", "posemb_similarity"),

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vitstudy.study.spec import DataSpec, EvalSpec, ModelSpec, OptimSpec, RunSpec, Scale
+from experiments.families import FAMILIES, resize
+from vitstudy.study.spec import DataSpec, EvalSpec, OptimSpec, RunSpec, Scale
+from vitstudy.study.zoo import named
 
 
 @dataclass(frozen=True)
@@ -19,84 +21,48 @@ class Setting:
     seeds: int
 
 
-def _vit(
-    name: str,
-    *,
-    px: int,
-    patch: int,
-    dim: int,
-    depth: int,
-    heads: int,
-    mlp: int,
-    chans: int,
-    classes: int,
-    dropout: float = 0.0,
-) -> ModelSpec:
-    return ModelSpec(
-        name=name,
-        image_size=px,
-        patch_size=patch,
-        hidden_dim=dim,
-        num_layers=depth,
-        num_heads=heads,
-        mlp_dim=mlp,
-        in_chans=chans,
-        num_classes=classes,
-        dropout=dropout,
-    )
-
+_PROBES = ("posemb_similarity",)
 
 # ours: no paper counterpart. 28 px / patch 4 = 7 x 7 tokens, the grid of ViT-B/32 at 224 px.
 _SMOKE = RunSpec(
-    model=_vit("ViT-smoke/7", px=28, patch=7, dim=16, depth=2, heads=2, mlp=32, chans=1, classes=10),
+    model=resize(FAMILIES["smoke"].vit[0], image_size=28),
     data=DataSpec(source="fashion-mnist", train_size=400, minival_size=100, image_size=28, test_size=200),
     optim=OptimSpec(steps=20, batch_size=20, lr=2e-3, weight_decay=0.1, warmup_steps=5),
-    eval=EvalSpec(fewshot_draws=2, batch_size=100),
+    eval=EvalSpec(probes=_PROBES, fewshot_draws=2, batch_size=100),
     seed=0,
 )
 
 _NANO = RunSpec(
-    model=_vit("ViT-n/4", px=28, patch=4, dim=64, depth=4, heads=4, mlp=256, chans=1, classes=10),
+    model=resize(FAMILIES["nano"].vit[1], image_size=28),
     data=DataSpec(source="fashion-mnist", minival_size=2000, image_size=28),
     optim=OptimSpec(steps=560, batch_size=50, lr=2e-3, weight_decay=0.1, warmup_steps=70),
-    eval=EvalSpec(fewshot_draws=10, batch_size=100),
+    eval=EvalSpec(probes=_PROBES, fewshot_draws=10, batch_size=100),
     seed=0,
 )
 
 # ours. Patch 2 gives 14 x 14 tokens, the grid of the paper's ViT-B/16 at 224 px (Table 8).
 _MINI = RunSpec(
-    model=_vit("ViT-Ti/2", px=28, patch=2, dim=192, depth=12, heads=3, mlp=768, chans=1, classes=10),
+    model=named("ViT-Ti/2", 28, 1, 10),
     data=DataSpec(source="fashion-mnist", minival_size=5000, image_size=28, crop="pad"),
     optim=OptimSpec(steps=2000, batch_size=256, lr=1e-3, weight_decay=0.1, warmup_steps=200),
-    eval=EvalSpec(fewshot_draws=10),
+    eval=EvalSpec(probes=_PROBES, fewshot_draws=10),
     seed=0,
 )
 
 # Table 3, row "ViT-B/16 ImageNet": 300 epochs, lr 3e-3, cosine, weight decay 0.3, dropout 0.1; batch 4096, 10k warm-up,
 # clip 1 (caption, 4.1). ViT-S/16 (later work of the same group) in ViT-B/16's place and 90 epochs, with warm-up scaled: ours.
 _IMAGENET = RunSpec(
-    model=_vit("ViT-S/16", px=224, patch=16, dim=384, depth=12, heads=6, mlp=1536, chans=3, classes=1000, dropout=0.1),
+    model=named("ViT-S/16", dropout=0.1),
     data=DataSpec(source="imagenet", minival_size=12811, image_size=224, crop="inception"),
     optim=OptimSpec(steps=27840, batch_size=4096, lr=3e-3, weight_decay=0.3, warmup_steps=3000, schedule="cosine"),
-    eval=EvalSpec(),
+    eval=EvalSpec(probes=_PROBES),
     seed=0,
 )
 
 # Table 8 uses ViT-B/16 on JFT-300M (private). Here: Table 3, row "ViT-B/16 ImageNet-21k" (90 epochs, lr 1e-3, linear, weight
 # decay 0.03, dropout 0.1), sigmoid loss and head bias -10 (issues 2 and 34 of google-research/vision_transformer).
 _PAPER = RunSpec(
-    model=_vit(
-        "ViT-B/16",
-        px=224,
-        patch=16,
-        dim=768,
-        depth=12,
-        heads=12,
-        mlp=3072,
-        chans=3,
-        classes=21843,
-        dropout=0.1,
-    ),
+    model=named("ViT-B/16", num_classes=21843, dropout=0.1),
     data=DataSpec(source="imagenet-21k", minival_size=100000, image_size=224, crop="inception"),
     optim=OptimSpec(
         steps=308000,
@@ -107,7 +73,7 @@ _PAPER = RunSpec(
         loss="sigmoid",
         head_bias_init=-10.0,
     ),
-    eval=EvalSpec(),
+    eval=EvalSpec(probes=_PROBES),
     seed=0,
 )
 

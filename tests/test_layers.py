@@ -15,7 +15,7 @@ OURS = ("vitstudy", "experiments", "analysis")
 ALLOWED_OURS = {
     "vitstudy.study": {"vitstudy.study"},
     "experiments": {"experiments", "vitstudy.study"},
-    "vitstudy.data": {"vitstudy.data", "vitstudy.study", "vitstudy.errors"},
+    "vitstudy.data": {"vitstudy.data", "vitstudy.study", "vitstudy.errors", "vitstudy.files"},
     "vitstudy.models": {"vitstudy.models", "vitstudy.study"},
     "vitstudy.training": {"vitstudy.training", "vitstudy.study", "vitstudy.models", "vitstudy.data", "vitstudy.files"},
     "vitstudy.evaluation": {"vitstudy.evaluation", "vitstudy.study", "vitstudy.models", "vitstudy.data"},

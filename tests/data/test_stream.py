@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from vitstudy.data.dataset import Resident
 from vitstudy.data.keyed import derive, generator
 from vitstudy.data.sources import Images
 from vitstudy.data.stream import Stream, StreamDataset
@@ -17,7 +18,7 @@ SPEC = DataSpec(source="digits", minival_size=1, image_size=8, crop="pad")
 
 
 def stream(batch=30, seed=0, ids=None, spec=SPEC):
-    return Stream(IMAGES, np.arange(97) if ids is None else ids, spec, batch, seed)
+    return Stream(Resident(IMAGES, np.arange(97) if ids is None else ids), spec, batch, seed)
 
 
 @pytest.mark.parametrize("batch", [1, 30, 97, 200])
@@ -39,6 +40,28 @@ def test_workers_and_starting_point_change_nothing(workers):
         assert torch.equal(batch.ids, alone.ids)
         assert torch.equal(batch.x, alone.x)
         assert torch.equal(batch.y, alone.y)
+
+
+class Recorder(Resident):
+    """Notes what it is told to expect and what it is asked for."""
+
+    def __init__(self):
+        super().__init__(IMAGES, np.arange(97))
+        self.expected, self.asked = [], []
+
+    def expect(self, places):
+        self.expected.append(places.tolist())
+
+    def get(self, places):
+        self.asked.append(places.tolist())
+        return super().get(places)
+
+
+def test_a_pool_is_told_the_next_batch_and_none_past_the_end():
+    pool = Recorder()
+    list(StreamDataset(Stream(pool, SPEC, 30, 0), 3, 8))
+    assert len(pool.asked) == 5
+    assert pool.expected == pool.asked[1:]
 
 
 def test_seeds_give_other_orders():

@@ -62,9 +62,34 @@ def test_losses():
     softmax = [
         -math.log(math.exp(row[y]) / sum(map(math.exp, row))) for row, y in zip(logits.tolist(), [0, 2], strict=True)
     ]
-    assert loss(logits, labels, "softmax").item() == pytest.approx(sum(softmax) / 2)
+    assert loss(logits, labels, SPEC).item() == pytest.approx(sum(softmax) / 2)
     sigmoid = [
         sum(math.log1p(math.exp(-v if k == y else v)) for k, v in enumerate(row))
         for row, y in zip(logits.tolist(), [0, 2], strict=True)
     ]
-    assert loss(logits, labels, "sigmoid").item() == pytest.approx(sum(sigmoid) / 2)
+    assert loss(logits, labels, SPEC.model_copy(update={"loss": "sigmoid"})).item() == pytest.approx(sum(sigmoid) / 2)
+
+
+def test_label_smoothing_mixes_the_target_with_the_uniform_distribution():
+    logits, labels = torch.tensor([[1.0, -2.0, 0.5], [0.0, 3.0, -1.0]]), torch.tensor([0, 2])
+    targets = 0.9 * torch.nn.functional.one_hot(labels, 3) + 0.1 / 3
+    wanted = -(targets * logits.log_softmax(-1)).sum(-1).mean()
+    found = loss(logits, labels, SPEC.model_copy(update={"label_smoothing": 0.1}))
+    assert found.item() == pytest.approx(wanted.item())
+
+
+def test_sgd_is_the_papers():
+    """B.1.1: momentum 0.9, no decay: v = 0.9 v + g, w = w - lr v."""
+    net = nn.Linear(3, 2).double()
+    spec = OptimSpec(algorithm="sgd", steps=10, batch_size=1, lr=0.1, weight_decay=0.0, warmup_steps=0, schedule="cosine")
+    optimizer = build_optimizer(net, spec)
+    value, velocity = net.weight.detach().numpy().copy(), 0.0
+    for step in range(4):
+        gradient = np.random.default_rng(step).normal(size=value.shape)
+        net.weight.grad, net.bias.grad = torch.from_numpy(gradient), torch.zeros_like(net.bias)
+        velocity = 0.9 * velocity + gradient
+        value = value - 0.1 * velocity
+        optimizer.step()
+    assert net.weight.detach().numpy() == pytest.approx(value, rel=1e-12)
+    with pytest.raises(ValueError, match="algorithm 'sgd' has no weight decay"):
+        OptimSpec(**{**spec.model_dump(), "weight_decay": 0.1})

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from vitstudy.cli import catalog, mirror, reporting, running, system
+from vitstudy.cli import catalog, data, mirror, reporting, running, system
 from vitstudy.cli.selection import FAILED
 from vitstudy.errors import UserError
 
@@ -23,6 +23,7 @@ app.command("status")(reporting.status)
 app.command("results")(reporting.results)
 app.command("figures")(reporting.figures)
 app.command("doctor")(system.doctor)
+app.add_typer(data.DATA, name="data")
 wandb = typer.Typer(no_args_is_help=True, help="Mirror finished runs to Weights & Biases.")
 wandb.command("push")(mirror.push)
 wandb.callback()(lambda: None)  # keeps `push` a word of its own

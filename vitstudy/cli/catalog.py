@@ -82,6 +82,6 @@ def _facts(study: Study) -> dict[str, Any]:
         "paper": study.paper_items,
         "question": study.question,
         "claims": study.claims,
-        "metric": study.metric,
+        "metrics": dict(study.metrics),
         "runs": {scale: len(study.runs(scale)) for scale in SCALES},
     }

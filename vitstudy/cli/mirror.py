@@ -45,11 +45,11 @@ def push(
     table = collect(runs, specs, chosen.factors)
     if not (table["state"] == "done").any():
         fail(f"no finished run of {study} at {scale} in {store}; first: vitstudy run {study} --scale {scale}")
-    report = REPORTS[study](table, chosen.metric, scale)
-    frame = report.frame.astype(object).where(report.frame.notna(), None)
+    report = REPORTS[study](table, chosen.metrics[scale], scale)
+    rows = [list(record.values()) for record in report.main.records()]
     pictures = [figures / "figures" / scale / f"{name}.png" for name in chosen.figures]
     summary = tracking.Summary(
-        study=study, scale=scale, columns=list(frame.columns), rows=frame.to_numpy().tolist(),
+        study=study, scale=scale, columns=list(report.main.frame.columns), rows=rows,
         figures=[path for path in pictures if path.exists()],
         facts={f"verdict/{verdict.claim}": verdict.word for verdict in report.verdicts},
     )  # fmt: skip

@@ -85,27 +85,29 @@ def results(
         return
     if not (table["state"] == "done").any():
         fail(f"no finished run of {study} at {scale} in {store}; first: vitstudy run {study} --scale {scale}", FAILED)
-    name = metric or chosen.metric
+    name = metric or chosen.metrics[scale]
     if name not in metric_columns(table):
         fail(f"--metric '{name}' is not allowed; allowed: {', '.join(metric_columns(table))}")
     report = REPORTS[study](table, name, scale)
     if not as_json:
         show(report)
         return
-    rows = report.frame.astype(object).where(report.frame.notna(), None).to_dict("records")
-    print_json(
-        {"title": report.title, "rows": rows, "verdicts": [vars(v) for v in report.verdicts], "notes": report.notes}
-    )
+    print_json({
+        "title": report.main.title, "rows": report.main.records(),
+        "tables": {section.key: section.records() for section in report.sections[1:]},
+        "verdicts": [vars(v) for v in report.verdicts], "notes": report.notes,
+    })  # fmt: skip
 
 
 def show(report: Any) -> None:
-    """Print a `vitstudy.results.report.Report`."""
-    table = Table(title=report.title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for i, header in enumerate(report.headers):
-        table.add_column(header, justify="left" if i == 0 else "right", no_wrap=True)
-    for row in report.rows:
-        table.add_row(*row)
-    console.print(table, soft_wrap=False)
+    """Print a `vitstudy.results.section.Report`."""
+    for section in report.sections:
+        table = Table(title=section.title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+        for i, header in enumerate(section.headers):
+            table.add_column(header, justify="left" if i == 0 else "right", no_wrap=True)
+        for row in section.rows:
+            table.add_row(*row)
+        console.print(table, soft_wrap=False)
     for note in report.notes:
         console.print(f"  {note}")
     for verdict in report.verdicts:
@@ -156,9 +158,9 @@ def write(store: Store, study: Study, scale: str, specs: Sequence[RunSpec], to: 
     table = collect(store, specs, study.factors)
     names: set[str] = {name for spec in specs for name in spec.eval.probes}
     probes = {name: load_probe(store, specs, name) for name in sorted(names)}
-    report = REPORTS[study.name](table, study.metric, scale)
+    report = REPORTS[study.name](table, study.metrics[scale], scale)
     paths = write_tables(study.name, report, table, environments(store, specs), to / "tables" / scale)
-    drawn = Results(table, study.metric, scale, probes)
+    drawn = Results(table, study.metrics[scale], scale, probes)
     return paths + [path for name in study.figures for path in draw(name, drawn, to / "figures" / scale)]
 
 
@@ -167,7 +169,7 @@ def publish(store: Store, study: Study, scale: str, specs: Sequence[RunSpec], to
     from vitstudy.results.report import REPORTS
     from vitstudy.results.table import collect
 
-    show(REPORTS[study.name](collect(store, specs, study.factors), study.metric, scale))
+    show(REPORTS[study.name](collect(store, specs, study.factors), study.metrics[scale], scale))
     paths = write(store, study, scale, specs, to)
     for path in paths:
         if path.suffix in (".png", ".md"):

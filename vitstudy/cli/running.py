@@ -105,7 +105,7 @@ def _launch(
     )
     worker = ("worker", study.name, "--scale", scale, "--store", str(store.root), *words)
     options = Options(worker, count, fail_fast, None if max_time is None else max_time * 60)
-    Launcher(store, specs, options, Display(console, study.metric)).run()
+    Launcher(store, specs, options, Display(console, study.metrics[scale])).run()
 
 
 def _estimate(store: Store, specs: Sequence[RunSpec], pending: Sequence[RunSpec], jobs: int) -> tuple[float, str]:

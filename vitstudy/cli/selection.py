@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from experiments import STUDIES
-from vitstudy.study.grid import apply, fields
+from vitstudy.study.grid import apply_to_all, fields
 from vitstudy.study.spec import RunSpec, Scale
 from vitstudy.study.study import SCALES, Study
 
@@ -29,6 +29,8 @@ SetOpt = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="FIELD=VALUE", help="change a field of every run (changes their ids)"),
 ]
+FAMILY_TAGS = ("vit", "resnet", "hybrid")
+"""What pydantic puts into the path of a model's field: which kind of model it is."""
 RUNS, ANALYSIS = Path("runs"), Path("analysis")
 
 console = Console(highlight=False, soft_wrap=True)
@@ -61,14 +63,11 @@ def study_of(name: str, scale: str) -> Study:
 def specs_of(
     study: Study, scale: str, seeds: int | None = None, changes: Sequence[str] | None = None
 ) -> tuple[RunSpec, ...]:
-    """The grid, with --seeds and --set applied. Exits with 2 for a field or value that is not allowed."""
-    specs = study.runs(cast("Scale", scale))
+    """The grid and all that it needs, with --seeds and --set applied. Exits with 2 for a field or value that is not allowed."""
+    specs = study.runs(cast("Scale", scale), seeds)
     try:
-        if seeds is not None:
-            cells = dict.fromkeys(apply(spec, {"seed": 0}) for spec in specs)
-            specs = tuple(apply(cell, {"seed": seed}) for seed in range(seeds) for cell in cells)
         wanted = dict(_change(study, change, fields(specs[0])) for change in changes or ())
-        specs = tuple(apply(spec, wanted) for spec in specs)
+        specs = tuple(apply_to_all(spec, wanted) for spec in specs) if wanted else specs
     except ValidationError as error:
         fail(_first(error))
     except ValueError as error:
@@ -87,7 +86,7 @@ def _change(study: Study, change: str, allowed: Sequence[str]) -> tuple[str, Any
 
 def _first(error: ValidationError) -> str:
     first = error.errors()[0]
-    field = ".".join(map(str, first["loc"]))
+    field = ".".join(str(part) for part in first["loc"] if part not in FAMILY_TAGS)
     got = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"
     return f"{field + ': ' if field else ''}{first['msg']}{got}"
 
@@ -100,15 +99,19 @@ def _parse(value: str) -> Any:
 
 
 def check_data(specs: Sequence[RunSpec]) -> None:
-    """Exit with 2 for data sets that are unknown or not at hand, before anything is written."""
-    from vitstudy.data.sources import SOURCES
+    """Exit with 2 for data sets that are unknown, not at hand or of another number of classes, before anything is written."""
+    from vitstudy.data.sources import DataError, find, require
 
-    usable = ", ".join(name for name, source in SOURCES.items() if source.read)
-    for name in {spec.data.source for spec in specs}:
-        if name not in SOURCES:
-            fail(f"data.source '{name}' is unknown; allowed: {', '.join(SOURCES)}")
-        if SOURCES[name].read is None:
-            fail(
-                f"data set '{name}' does not come with vitstudy: its runs can be priced (vitstudy plan), not run; "
-                f"usable: {usable}"
-            )
+    # every set that the runs open, and the number of classes that a model trained on it has
+    named: set[tuple[str, int | None]] = {
+        (spec.data.source, spec.model.num_classes) for spec in specs if spec.data.fractals is None
+    }
+    named |= {(source, None) for spec in specs for source in spec.eval.fewshot_sources}
+    for name, classes in sorted(named, key=str):
+        try:
+            source = find(name)
+            require(source)
+        except DataError as error:
+            fail(str(error))
+        if classes not in (None, source.num_classes):
+            fail(f"model.num_classes {classes} differs from the {source.num_classes} classes of data set '{name}'")

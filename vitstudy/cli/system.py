@@ -47,11 +47,11 @@ def _libraries() -> list[Row]:
 
 
 def _data() -> list[Row]:
-    from vitstudy.data.sources import SOURCES, load
+    from vitstudy.data.sources import SOURCES, load, state
 
     rows = []
     for name, source in SOURCES.items():
-        if source.read is None:
+        if state(source) != "ready":
             continue
         try:
             train, test = load(name)

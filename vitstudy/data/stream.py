@@ -1,13 +1,12 @@
 """The endless stream of training batches: batch t is a pure function of (seed, t), wherever one starts.
 
-Small sets stay on the device as uint8; a batch is gathered and augmented there. Epoch e is the permutation of (seed, e);
-batch t covers places t*B .. (t+1)*B of the epochs laid end to end, so every image is seen once per epoch.
+A batch is gathered and augmented on the device. Epoch e is the permutation of (seed, e); batch t covers places t*B .. (t+1)*B
+of the epochs laid end to end, so every image is seen once per epoch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -15,8 +14,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
+from vitstudy.data.dataset import Pool
 from vitstudy.data.keyed import generator
-from vitstudy.data.sources import Images
+from vitstudy.data.permutation import stretch
 from vitstudy.data.transforms import augment
 from vitstudy.study.spec import DataSpec
 
@@ -30,39 +30,27 @@ class Batch(NamedTuple):
     step: int
 
 
-@lru_cache(maxsize=4)
-def epoch_order(seed: int, count: int, epoch: int) -> Tensor:
-    """int64 (count,): the permutation of one epoch."""
-    return torch.randperm(count, generator=generator(seed, "order", epoch))
-
-
 class Stream:
-    """Batches of one run. `ids`: the subset, indices into `images`."""
+    """Batches of one run, drawn from `pool`."""
 
-    def __init__(
-        self, images: Images, ids: np.ndarray, spec: DataSpec, batch_size: int, seed: int, device: str = "cpu"
-    ) -> None:
-        self.spec, self.batch_size, self.seed = spec, batch_size, seed
-        self.ids = torch.from_numpy(np.array(ids))
-        self.pixels = torch.from_numpy(np.ascontiguousarray(images.pixels[ids])).to(device)
-        self.labels = torch.from_numpy(images.labels[ids]).to(device)
+    def __init__(self, pool: Pool, spec: DataSpec, batch_size: int, seed: int) -> None:
+        self.pool, self.spec, self.batch_size, self.seed = pool, spec, batch_size, seed
 
     def places(self, step: int) -> Tensor:
-        """int64 (B,): places in the subset of batch `step`."""
-        n, parts, at, left = len(self.ids), [], step * self.batch_size, self.batch_size
-        while left:
+        """int64 (B,): places in the pool of batch `step`."""
+        n, at = len(self.pool), step * self.batch_size
+        end, parts = at + self.batch_size, []
+        while at < end:
             epoch, start = divmod(at, n)
-            part = epoch_order(self.seed, n, epoch)[start : start + left]
-            parts.append(part)
-            at, left = at + len(part), left - len(part)
-        return torch.cat(parts)
+            stop = min(n, start + end - at)
+            parts.append(stretch(self.seed, epoch, n, start, stop))
+            at += stop - start
+        return torch.from_numpy(np.concatenate(parts))
 
     def batch(self, step: int) -> Batch:
         """Batch `step`, augmented."""
-        places = self.places(step)
-        here = places.to(self.pixels.device)
-        x = augment(self.pixels[here], self.spec, generator(self.seed, "augment", step))
-        return Batch(x, self.labels[here], self.ids[places], step)
+        pixels, labels, ids = self.pool.get(self.places(step))
+        return Batch(augment(pixels, self.spec, generator(self.seed, "augment", step)), labels, ids, step)
 
 
 class StreamDataset(IterableDataset[Batch]):
@@ -74,4 +62,8 @@ class StreamDataset(IterableDataset[Batch]):
     def __iter__(self) -> Iterator[Batch]:
         info = get_worker_info()
         first, stride = (info.id, info.num_workers) if info else (0, 1)
-        return (self.stream.batch(step) for step in range(self.start + first, self.stop, stride))
+        for step in range(self.start + first, self.stop, stride):
+            batch = self.stream.batch(step)
+            if info is None and step + 1 < self.stop:  # a loader worker is itself ahead of training
+                self.stream.pool.expect(self.stream.places(step + 1))
+            yield batch

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vitstudy.data.sources import DataError, Images
+from vitstudy.data.images import DataError, ImageSet
 from vitstudy.study.spec import DataSpec
 
 
@@ -28,14 +29,20 @@ class Split:
         return hashlib.sha256(self.train.tobytes() + b"|" + self.minival.tobytes()).hexdigest()
 
 
-def content_rank(images: Images, purpose: str) -> NDArray[np.int64]:
-    """Indices (n,) in the order of hash(purpose, pixels, label); equal images are ordered by their index."""
+@lru_cache(maxsize=4)
+def content_rank(images: ImageSet, purpose: str) -> NDArray[np.int64]:
+    """Indices (n,) in the order of hash(purpose, content, label); equal images are ordered by their index.
+
+    Content: the pixels of a set in memory, the SHA-256 of a file.
+    """
     salt = purpose.encode()
     digests = [
-        hashlib.blake2b(pixels.tobytes() + int(label).to_bytes(4, "little"), digest_size=8, key=salt).digest()
-        for pixels, label in zip(images.pixels, images.labels, strict=True)
+        hashlib.blake2b(content + int(label).to_bytes(4, "little"), digest_size=8, key=salt).digest()
+        for content, label in zip(images.contents(), images.labels, strict=True)
     ]
-    return np.argsort(np.frombuffer(b"".join(digests), ">u8"), kind="stable")
+    rank = np.argsort(np.frombuffer(b"".join(digests), ">u8"), kind="stable")
+    rank.flags.writeable = False  # kept for the next call
+    return rank
 
 
 def interleave_classes(order: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -48,7 +55,7 @@ def interleave_classes(order: NDArray[np.int64], labels: NDArray[np.int64]) -> N
     return order[np.lexsort((ordered, place))]
 
 
-def split(images: Images, spec: DataSpec) -> Split:
+def split(images: ImageSet, spec: DataSpec) -> Split:
     """Hold out `minival_size` images, then take the first `train_size` of the rest. Raises DataError when too few are left."""
     order = interleave_classes(content_rank(images, "vitstudy-split-1"), images.labels)
     rest, minival = order[: len(order) - spec.minival_size], order[len(order) - spec.minival_size :]

@@ -14,18 +14,25 @@ from torch.nn import functional as F
 from vitstudy.study.spec import DataSpec
 
 
-def to_input(pixels: Tensor, size: int) -> Tensor:
-    """uint8 (n, c, h, w) -> float32 (n, c, size, size) in [-1, 1]; resized bilinearly (anti-aliased) if needed."""
+def to_input(pixels: Tensor, size: int, channels: int | None = None) -> Tensor:
+    """uint8 (n, c, h, w) -> float32 (n, c, size, size) in [-1, 1]; resized bilinearly (anti-aliased) if needed.
+
+    `channels`: what the network takes; grey becomes RGB by repetition, RGB becomes grey by its luma (ITU-R 601).
+    """
+    if channels == 3 and pixels.shape[1] == 1:
+        pixels = pixels.expand(-1, 3, -1, -1)
     x = pixels.float().div_(127.5).sub_(1.0)
     if x.shape[-2:] != (size, size):
         x = F.interpolate(x, (size, size), mode="bilinear", antialias=True)
+    if channels == 1 and x.shape[1] == 3:
+        x = (x * x.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
     return x
 
 
 def augment(pixels: Tensor, spec: DataSpec, generator: torch.Generator) -> Tensor:
     """Random crop and flip of uint8 (n, c, h, w); float32 in [-1, 1]. `generator` lives on the CPU."""
     n = len(pixels)
-    x = to_input(pixels, spec.image_size)
+    x = to_input(pixels, spec.image_size, spec.channels)
     if spec.crop == "pad":
         x = _pad_crop(x, generator)
     elif spec.crop == "inception":

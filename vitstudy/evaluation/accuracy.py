@@ -1,4 +1,4 @@
-"""One pass over an image set: logits and representations; and exact top-1 accuracy from them."""
+"""One pass over an image set: predictions and representations; and exact top-1 accuracy from them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vitstudy.data.sources import Images
+from vitstudy.data.sources import ImageSet
 from vitstudy.data.transforms import to_input
-from vitstudy.models.vit import VisionTransformer
+from vitstudy.models.factory import Network
 
 
 @dataclass(frozen=True)
@@ -27,17 +27,18 @@ class Encoded:
 
 
 @torch.inference_mode()
-def encode(net: VisionTransformer, images: Images, feature: str = "pre_logits", batch_size: int = 500) -> Encoded:
+def encode(net: Network, images: ImageSet, feature: str = "pre_logits", batch_size: int = 500) -> Encoded:
     """Run `net` in float32 over all images, in order. `feature`: pre_logits, or encoded (before the hidden head layer)."""
     training = net.training
     net.eval()
     device = next(net.parameters()).device
     predicted, features = [], []
     for start in range(0, len(images), batch_size):
-        pixels = torch.from_numpy(images.pixels[start : start + batch_size].copy()).to(device)
-        tokens = net.forward_features(to_input(pixels, net.spec.image_size))
-        representation = net.forward_head(tokens, pre_logits=True)
-        predicted.append(net.head(representation).argmax(1).cpu())
-        features.append((representation if feature == "pre_logits" else net.pool(tokens)).double().cpu())
+        pixels = images.pixels_at(np.arange(start, min(start + batch_size, len(images))))
+        x = to_input(torch.from_numpy(pixels).to(device), net.spec.image_size, net.spec.in_chans)
+        representation = net.represent(x)
+        predicted.append(net.classify(representation).argmax(1).cpu())
+        kept = representation if feature == "pre_logits" else net.represent(x, feature)
+        features.append(kept.double().cpu())
     net.train(training)
     return Encoded(torch.cat(predicted).numpy(), images.labels, torch.cat(features).numpy())

@@ -1,4 +1,4 @@
-"""From a spec to an initialised network. Initialisation as in vit_jax (models.md section 1.2), keyed by parameter name.
+"""From a spec to an initialised network. Initialisation as in vit_jax (models.md 1.2, 4), keyed by parameter name.
 
 Because each parameter's numbers depend on (seed, name) alone, cells of a grid that share a seed start from the same weights
 wherever they have the same parameter: differences between cells are paired.
@@ -12,25 +12,32 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from vitstudy.models.resnet import ResNet
 from vitstudy.models.vit import VisionTransformer, lecun_normal_
-from vitstudy.study.spec import ModelSpec
+from vitstudy.study.models import ModelSpec, ResNetSpec
 
 Key = Callable[[str], torch.Generator]
+Network = VisionTransformer | ResNet
 
 
-def build(spec: ModelSpec, key: Key, head_bias: float = 0.0) -> VisionTransformer:
+def construct(spec: ModelSpec) -> Network:
+    """The network that a spec describes, its weights not yet filled."""
+    return ResNet(spec) if isinstance(spec, ResNetSpec) else VisionTransformer(spec)
+
+
+def build(spec: ModelSpec, key: Key, head_bias: float = 0.0) -> Network:
     """The network with its initial weights. `key(name)` gives the generator of one parameter."""
-    net = VisionTransformer(spec)
+    net = construct(spec)
     init_weights_(net, key, head_bias)
     return net
 
 
 @torch.no_grad()
-def init_weights_(net: VisionTransformer, key: Key, head_bias: float) -> None:
+def init_weights_(net: Network, key: Key, head_bias: float) -> None:
     """Fill every parameter. Raises ValueError for one that no rule covers."""
     for name, parameter in net.named_parameters():
         _rule(name)(parameter, key(name))
-    net.head.bias.fill_(head_bias)
+    net.classifier.bias.fill_(head_bias)
 
 
 def _zeros(parameter: Tensor, generator: torch.Generator) -> None:
@@ -78,6 +85,10 @@ _RULES: dict[str, Callable[[Tensor, torch.Generator], None]] = {
     ".prefix_table": _position,
     ".offsets": _offsets,
     "patch_embed.proj.weight": _lecun,
+    ".conv.weight": _lecun,  # standardised weights: their scale is divided out again
+    ".conv1.weight": _lecun,
+    ".conv2.weight": _lecun,
+    ".conv3.weight": _lecun,
     "pre_logits.fc.weight": _lecun,
     "attn.qkv.weight": _qkv,
     "attn.proj.weight": _xavier,
@@ -86,14 +97,18 @@ _RULES: dict[str, Callable[[Tensor, torch.Generator], None]] = {
     "mlp.fc1.bias": _tiny,
     "mlp.fc2.bias": _tiny,
     "head.weight": _zeros,
+    "head.fc.weight": _zeros,
     "norm.weight": _ones,
     "norm1.weight": _ones,
     "norm2.weight": _ones,
+    "norm3.weight": _ones,
     ".bias": _zeros,
 }
 
 
 def _rule(name: str) -> Callable[[Tensor, torch.Generator], None]:
+    if name.startswith("patch_embed.backbone.stages.") and name.endswith("norm3.weight"):
+        return _zeros  # v1: every block starts as the identity (vit_jax, models_resnet.py)
     for ending, rule in _RULES.items():
         if name.endswith(ending):
             return rule

@@ -11,8 +11,9 @@ from functools import lru_cache
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from vitstudy.models.factory import construct
 from vitstudy.models.vit import VisionTransformer
-from vitstudy.study.spec import ModelSpec
+from vitstudy.study.models import ModelSpec
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,9 @@ class ModelCost:
 def model_cost(spec: ModelSpec) -> ModelCost:
     """Counted on the meta device: no memory, no weights."""
     with torch.device("meta"):
-        net = VisionTransformer(spec).eval()
-        net.set_attention_kernel(fused=False)
+        net = construct(spec).eval()
+        if isinstance(net, VisionTransformer):
+            net.set_attention_kernel(fused=False)
         image = torch.empty(1, spec.in_chans, spec.image_size, spec.image_size)
         with FlopCounterMode(display=False) as counter:
             net(image)

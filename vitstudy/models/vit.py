@@ -1,5 +1,7 @@
 """The Vision Transformer of the paper (section 3.1) on timm's, with the released code's details (vit_jax, models.py).
 
+The hybrid is the same network on the feature map of a ResNet (`HybridSpec`): only the patch embedding differs.
+
 Differences from timm's defaults: LayerNorm eps 1e-6, GELU in its tanh form, the pre-training head with a tanh layer (D.3),
 initialisation as in vit_jax (`init_weights_`), and the position embeddings of D.4. Everything else, state-dict names
 included, is timm's. 1-D in the stem is timm's own `pos_embed`.
@@ -12,20 +14,25 @@ from collections import OrderedDict
 from functools import partial
 
 import torch
+from timm.layers import PatchEmbed
 from timm.models.vision_transformer import VisionTransformer as TimmVisionTransformer
+from timm.models.vision_transformer_hybrid import HybridEmbed
 from torch import Tensor, nn
 
 from vitstudy.models.posemb import RelativeAttention, Table1d, Table2d
-from vitstudy.study.spec import ModelSpec
+from vitstudy.models.resnet import stem_of_hybrid
+from vitstudy.study.models import HybridSpec, TransformerSpec
 
 
 class VisionTransformer(TimmVisionTransformer):
     """`spec` decides the shape, the position embedding and the head. Input (B, c, s, s) in [-1, 1]; output (B, K) logits."""
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: TransformerSpec) -> None:
         prefix = 1 if spec.pool == "cls" else 0
+        hybrid = isinstance(spec, HybridSpec)
         super().__init__(
-            img_size=spec.image_size, patch_size=spec.patch_size, in_chans=spec.in_chans, num_classes=spec.num_classes,
+            embed_layer=partial(HybridEmbed, stem_of_hybrid(spec)) if hybrid else PatchEmbed,
+            img_size=spec.image_size, patch_size=1 if hybrid else spec.patch_size, in_chans=spec.in_chans, num_classes=spec.num_classes,
             embed_dim=spec.hidden_dim, depth=spec.num_layers, num_heads=spec.num_heads,
             mlp_ratio=spec.mlp_dim / spec.hidden_dim, class_token=prefix == 1, global_pool="token" if prefix else "avg",
             fc_norm=False, pos_embed="learn" if (spec.posemb, spec.posemb_at) == ("1d", "stem") else "none",
@@ -72,6 +79,20 @@ class VisionTransformer(TimmVisionTransformer):
         x = self.pre_logits(self.pool(x))
         return x if pre_logits else self.head(x)
 
+    @property
+    def classifier(self) -> nn.Module:
+        """The last layer: representation to logits."""
+        return self.head
+
+    def represent(self, x: Tensor, feature: str = "pre_logits") -> Tensor:
+        """(B, c, s, s) -> (B, D). `feature`: pre_logits (after the hidden head layer), or encoded (before it)."""
+        pooled = self.pool(self.forward_features(x))
+        return self.pre_logits(pooled) if feature == "pre_logits" else pooled
+
+    def classify(self, representation: Tensor) -> Tensor:
+        """(B, D), pre_logits -> (B, K) logits."""
+        return self.head(representation)
+
     def position_codes(self) -> Tensor | None:
         """The learned codes of the patches, (tables, gh, gw, D), class token left out; None for none and relative."""
         height, width = self.spec.grid
@@ -96,8 +117,12 @@ class VisionTransformer(TimmVisionTransformer):
         for block in self.blocks:
             block.attn.fused_attn = fused
 
+    def set_layout(self, channels_last: bool) -> None:
+        """How the feature maps of a hybrid's stem lie in memory."""
+        self.patch_embed.backbone.set_layout(channels_last)
 
-def _tables(spec: ModelSpec, prefix: int) -> nn.ModuleList:
+
+def _tables(spec: TransformerSpec, prefix: int) -> nn.ModuleList:
     if spec.posemb in ("none", "relative"):
         return nn.ModuleList()
     table = Table1d if spec.posemb == "1d" else Table2d

@@ -14,7 +14,7 @@ FACTORS: tuple[str, str] = ("posemb", "posemb_at")
 DEFAULT: tuple[str, str] = ("1d", "stem")
 """The paper's default position embedding (section 3.1)."""
 
-__all__ = ["DEFAULT", "FACTORS", "Verdict", "format_interval", "table8_comparison", "verdict_c34"]
+__all__ = ["DEFAULT", "FACTORS", "Verdict", "format_interval", "signed_interval", "table8_comparison", "verdict_c34"]
 
 
 def format_interval(mean: float, half: float, n: int, percent: bool = True) -> str:
@@ -24,6 +24,13 @@ def format_interval(mean: float, half: float, n: int, percent: bool = True) -> s
     factor, digits = (100, 1) if percent else (1, 3)
     text = f"{mean * factor:.{digits}f}"
     return text if n < 2 or math.isnan(half) else f"{text} ± {half * factor:.{digits}f}"
+
+
+def signed_interval(mean: float, half: float) -> str:
+    """``+1.2 ± 0.4``: a difference of fractions in points; no ± without an interval, an en dash without a value."""
+    if math.isnan(mean):
+        return "–"
+    return f"{100 * mean:+.1f}" + ("" if math.isnan(half) else f" ± {100 * half:.1f}")
 
 
 def _cost(table: pd.DataFrame, cell: tuple[str, str], column: str) -> float:

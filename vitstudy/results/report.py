@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import pandas as pd
 
-from vitstudy.results.compare import DEFAULT, format_interval, table8_comparison
-from vitstudy.results.stats import count_states
+from vitstudy.results.compare import DEFAULT, format_interval, signed_interval, table8_comparison
+from vitstudy.results.section import Report, Section, state_notes
 from vitstudy.results.table import check_seeds
-from vitstudy.results.verdicts import Verdict, verdict_c34
-
-
-@dataclass(frozen=True)
-class Report:
-    """`headers` and `rows` are for reading, `frame` has the same as numbers (fractions, counts, FLOPs)."""
-
-    title: str
-    headers: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    frame: pd.DataFrame
-    verdicts: tuple[Verdict, ...]
-    notes: tuple[str, ...]
+from vitstudy.results.verdicts import verdict_c34
 
 
 def posemb(table: pd.DataFrame, metric: str, scale: str) -> Report:
@@ -38,7 +25,7 @@ def posemb(table: pd.DataFrame, metric: str, scale: str) -> Report:
                 row["posemb"] + (f" {row['posemb_at']}" if row["posemb"] in ("1d", "2d") else ""),
                 format_interval(row["mean"], row["half"], row["n"]),
                 str(row["n"]),
-                "default" if default else _signed(row["difference"], row["difference_half"]),
+                "default" if default else signed_interval(row["difference"], row["difference_half"]),
                 f"{100 * row['paper']:.1f}{paper}",
                 _count(row["params_difference"]),
                 _count(row["forward_flops_difference"]),
@@ -47,13 +34,7 @@ def posemb(table: pd.DataFrame, metric: str, scale: str) -> Report:
     headers = ("position embedding", "ours %", "n", "to default", "paper %", "params", "FLOPs")
     title = f"Table 8 at scale {scale}, {metric}: {_describe(table)}"
     verdict = verdict_c34(table, metric, scale, "/".join(sorted(table["source"].unique())))
-    return Report(title, headers, tuple(rows), frame, (verdict,), _notes(table))
-
-
-def _signed(mean: float, half: float) -> str:
-    if pd.isna(mean):
-        return "–"
-    return f"{100 * mean:+.1f}" + ("" if pd.isna(half) else f" ± {100 * half:.1f}")
+    return Report((Section("table8", title, headers, tuple(rows), frame),), (verdict,), _notes(table))
 
 
 def _count(value: float) -> str:
@@ -74,20 +55,12 @@ def _describe(table: pd.DataFrame) -> str:
 
 
 def _notes(table: pd.DataFrame) -> tuple[str, ...]:
-    counts = count_states(table)
     notes = [
         "ours: mean ± 95 % t interval over n seeds; to default: cell minus '1d stem', paired by seed",
         "paper: ViT-B/16, JFT-300M, 5-shot ImageNet, one run each; (its difference to its default)",
         "params, FLOPs per image: difference to the default cell",
     ]
-    if counts["done"] < counts["planned"]:
-        missing = ", ".join(f"{counts[state]} {state}" for state in ("missing", "failed", "diverged") if counts[state])
-        notes.append(f"{counts['done']} of {counts['planned']} runs are done ({missing})")
-    done = table[table["state"] == "done"]
-    precisions = sorted(done["precision"].dropna().unique())
-    if len(precisions) > 1:
-        notes.append(f"runs of different precision are mixed: {', '.join(precisions)}")
-    return tuple(notes)
+    return (*notes, *state_notes(table))
 
 
 REPORTS: dict[str, Callable[[pd.DataFrame, str, str], Report]] = {"posemb": posemb}

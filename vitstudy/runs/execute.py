@@ -9,19 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from vitstudy.data.dataset import RunData, open_data
 from vitstudy.data.keyed import generator
-from vitstudy.data.sources import DataError, load
 from vitstudy.data.stream import Stream
-from vitstudy.data.subset import Split, split
+from vitstudy.errors import UserError
 from vitstudy.evaluation.accuracy import encode
 from vitstudy.files import read_json, write_json
-from vitstudy.models.factory import build
-from vitstudy.models.vit import VisionTransformer
+from vitstudy.models.factory import Network, build
+from vitstudy.models.transfer import load_body
 from vitstudy.runs.leases import Lease
+from vitstudy.runs.lineage import Lineage, inherit, needed, weights
 from vitstudy.runs.provenance import environment, segment
-from vitstudy.runs.publish import Data, publish
+from vitstudy.runs.publish import publish
 from vitstudy.runs.resolve import resolve
 from vitstudy.runs.store import Store
 from vitstudy.study.spec import Execution, RunSpec
@@ -39,20 +38,25 @@ def execute(store: Store, spec: RunSpec, execution: Execution, lease: Lease, sho
     try:
         directory = store.create(spec)
         store.set_status(spec, "running", step=0, steps=steps)
-        outcome, net, data, resolved = _train(
-            store, spec, execution, directory, lambda: should_stop() or lease.lost.is_set()
-        )
+        resolved = resolve(store, spec, execution, directory)
+        lineage = inherit(store, spec)
+        # loader workers cannot share a GPU's memory: with them, batches are made on the CPU and moved
+        data = open_data(spec.data, "cpu" if resolved.loader_workers else resolved.device, images_seen=spec.images_seen)
+        _record(directory, resolved, data)
+        net = _network(store, spec, lineage).to(resolved.device)
+        outcome = _train(store, spec, resolved, net, data, lineage, lambda: should_stop() or lease.lost.is_set())
         if lease.lost.is_set():
             return INTERRUPTED  # somebody else owns the run now: its files are theirs
         if not outcome.finished:
             store.set_status(spec, "interrupted", step=outcome.step, steps=steps)
             return INTERRUPTED
-        publish(directory, spec, resolved, net, data, outcome, lease)
+        pretraining = needed(store, lineage.parent)["cost"] if lineage else None
+        publish(directory, spec, resolved, net, data, outcome, lineage, pretraining, lease)
         store.set_status(spec, "done", step=steps, steps=steps)
         return DONE
     except Diverged as error:
         return _end(store, spec, "diverged", str(error), DIVERGED)
-    except (DataError, OSError) as error:
+    except (UserError, OSError) as error:
         return _end(store, spec, "failed", str(error), FAILED)
     except Exception as error:
         _write_traceback(store.path(spec))
@@ -75,29 +79,27 @@ def _write_traceback(directory: Path) -> None:
         traceback.print_exc()  # the disk does not take it: the terminal must
 
 
+def _network(store: Store, spec: RunSpec, lineage: Lineage | None) -> Network:
+    """At its start: fresh, or with the body of the chosen parent."""
+    net = build(spec.model, lambda name: generator(spec.seed, f"init/{name}"), spec.optim.head_bias_init)
+    if lineage and spec.transfer:
+        load_body(net, weights(store, lineage.parent), lineage.parent.model, spec.transfer.posemb)
+    return net
+
+
 def _train(
-    store: Store, spec: RunSpec, execution: Execution, directory: Path, should_stop: Callable[[], bool]
-) -> tuple[Outcome, VisionTransformer, Data, Execution]:
-    resolved = resolve(store, spec, execution, directory)
-    train_images, test_images = load(spec.data.source)
-    if spec.data.test_size is not None:
-        test_images = test_images.take(np.arange(spec.data.test_size))
-    data = Data(train_images, test_images, split(train_images, spec.data))
-    net = build(spec.model, lambda name: generator(spec.seed, f"init/{name}"), spec.optim.head_bias_init).to(
-        resolved.device
-    )
-    net.set_attention_kernel(resolved.attention == "fused")
-    # loader workers cannot share a GPU's memory: with them, batches are made on the CPU and moved
-    place = "cpu" if resolved.loader_workers else resolved.device
-    stream = Stream(train_images, data.split.train, spec.data, spec.optim.batch_size, spec.seed, place)
-    _record(directory, resolved, data.split)
-    held_out = train_images.take(data.split.minival)
-    outcome = train(
-        net, stream, spec, resolved, directory,
-        minival=lambda: {"minival/acc": encode(net, held_out, batch_size=spec.eval.batch_size).top1()},
+    store: Store, spec: RunSpec, execution: Execution, net: Network, data: RunData, lineage: Lineage | None,
+    should_stop: Callable[[], bool],
+) -> Outcome:  # fmt: skip
+    if lineage:  # the rate that tuning chose stands in the place of the declared one
+        spec_as_trained = spec.model_copy(update={"optim": spec.optim.model_copy(update={"lr": lineage.lr})})
+    else:
+        spec_as_trained = spec
+    return train(
+        net, Stream(data.train, spec.data, spec.optim.batch_size, spec.seed), spec_as_trained, execution, store.path(spec),
+        minival=(lambda: encode(net, data.minival, batch_size=spec.eval.batch_size).top1()) if len(data.minival) else None,
         progress=_Progress(store, spec), should_stop=should_stop,
     )  # fmt: skip
-    return outcome, net, data, resolved
 
 
 class _Progress:
@@ -120,9 +122,9 @@ class _Progress:
         )
 
 
-def _record(directory: Path, execution: Execution, chosen: Split) -> None:
+def _record(directory: Path, execution: Execution, data: RunData) -> None:
     file = directory / "env.json"
     segments = read_json(file)["segments"] if file.exists() else []
     start = newest(directory / "checkpoints")
     segments.append(segment(start[1] if start else 0))
-    write_json(file, {**environment(execution, chosen.manifest_sha256()), "segments": segments})
+    write_json(file, {**environment(execution, data.manifest_sha256), "segments": segments})

@@ -18,6 +18,7 @@ from vitstudy.runs.store import Store
 from vitstudy.study.spec import RunSpec
 
 POLL_S = 0.3
+EX_TEMPFAIL = 75
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,15 @@ class Launcher:
                     worker.kill()
             for number, handler in previous.items():
                 signal.signal(number, handler)
+        self._explain_dead()
         return self._states()
+
+    def _explain_dead(self) -> None:
+        """A worker that broke before it could tell a run's status: its last words."""
+        broken = [worker.returncode for worker in self.workers if worker.returncode not in (0, EX_TEMPFAIL, None)]
+        if broken and not self.stopping:
+            last = self.log.read_text(errors="replace").strip().splitlines()[-1:]
+            self.display.say(f"a worker ended with exit code {broken[0]}: {''.join(last)} (more in {self.log})")
 
     def stop(self) -> None:
         """Ask all workers, once, to save and stop."""

@@ -41,7 +41,7 @@ def work(store: Store, specs: Sequence[RunSpec], execution: Execution, stop: Sto
     """
     given_up: set[RunSpec] = set()  # failed here, and the disk may not even have taken their status: never in a loop
     while not stop():
-        left = [spec for spec in specs if spec not in given_up and not store.ended(spec)]
+        left = [spec for spec in specs if not given_up.intersection((spec, *spec.needs)) and not store.ended(spec)]
         if not left:
             return 0
         spec, code = _work_on_one(store, left, execution, stop)
@@ -57,11 +57,24 @@ def _work_on_one(
 ) -> tuple[RunSpec | None, int]:
     """The run that was executed and its exit code; None when all are held by others."""
     for spec in specs:
+        if not all(store.ended(need) for need in spec.needs):
+            continue  # its turn comes when they are done
         lease = store.leases.claim(run_id(spec))
         if lease is None:
             continue
         with lease:
             # look again under the lease: it may have been finished between the two
             if not store.ended(spec):
-                return spec, execute(store, spec, execution, lease, stop)
+                return spec, _orphaned(store, spec) or execute(store, spec, execution, lease, stop)
     return None, DONE
+
+
+def _orphaned(store: Store, spec: RunSpec) -> int:
+    """A run whose needed run failed or diverged is marked so and not executed: 70; else 0."""
+    lost = [need for need in spec.needs if not store.is_done(need)]
+    if not lost:
+        return DONE
+    state = store.status(lost[0]).get("state", "gone")
+    store.create(spec)
+    store.set_status(spec, "failed", error=f"not run: it needs {store.path(lost[0]).name}, which {state}")
+    return FAILED

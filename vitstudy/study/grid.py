@@ -38,6 +38,15 @@ def apply(spec: RunSpec, change: Change) -> RunSpec:
     return RunSpec.model_validate(data)
 
 
+def apply_to_all(spec: RunSpec, change: Change) -> RunSpec:
+    """`apply` to the spec and to all runs that it needs. Raises ValueError as `apply` does."""
+    changed = apply(spec, change)
+    if spec.transfer is None:
+        return changed
+    needs = {name: tuple(apply_to_all(run, change) for run in getattr(spec.transfer, name)) for name in ("parents", "tuning")}
+    return RunSpec.model_validate({**dict(changed), "transfer": {**dict(spec.transfer), **needs}})
+
+
 def fields(spec: RunSpec) -> tuple[str, ...]:
     """Dotted names of all fields that can be changed."""
     names = []
@@ -47,8 +56,8 @@ def fields(spec: RunSpec) -> tuple[str, ...]:
 
 
 def value_at(spec: RunSpec, field: str) -> Any:
-    """The value of a dotted field."""
+    """The value of a dotted field or property, e.g. ``upstream.data.train_images``; None where the run has no such field."""
     node: Any = spec
     for key in field.split("."):
-        node = getattr(node, key)
+        node = getattr(node, key, None)
     return node

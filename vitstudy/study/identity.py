@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from functools import lru_cache
 
+from vitstudy.study.models import ResNetSpec
 from vitstudy.study.spec import RunSpec
 
 
@@ -14,13 +16,16 @@ def canonical_json(spec: RunSpec) -> str:
     return json.dumps(spec.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+@lru_cache(maxsize=16384)
 def run_id(spec: RunSpec) -> str:
     """First 10 hex digits of SHA-256 over `canonical_json`."""
     return hashlib.sha256(canonical_json(spec).encode()).hexdigest()[:10]
 
 
 def run_name(spec: RunSpec) -> str:
-    """Directory name of a run, e.g. ``vit-n4-1d-stem-s0-3f9c1e7a42``: for people in front, the id at the end."""
+    """Directory name of a run, e.g. ``vit-n-4-1d-stem-s0-3f9c1e7a42``: for people in front, the id at the end."""
     model = spec.model
-    words = (model.name, model.posemb, model.posemb_at, f"s{spec.seed}", run_id(spec))
+    kind = () if isinstance(model, ResNetSpec) else (model.posemb, model.posemb_at)
+    stage = () if spec.stage == "pretrain" else (spec.stage, spec.data.source)
+    words = (model.name, *kind, *stage, f"s{spec.seed}", run_id(spec))
     return re.sub(r"[^a-z0-9.+]+", "-", "-".join(words).lower())

@@ -8,105 +8,108 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-SPEC_VERSION = 1
+from vitstudy.study.models import ModelSpec, Part, TransformerSpec
+
+SPEC_VERSION = 2
 """Part of every identity. Raise it when the meaning of an unchanged spec changes."""
 
-PosembKind = Literal["none", "1d", "2d", "relative"]
-PosembPlace = Literal["stem", "every-layer", "every-layer-shared"]
 Scale = Literal["smoke", "nano", "mini", "imagenet", "paper"]
+Stage = Literal["pretrain", "tune", "finetune"]
 
 
-class Part(BaseModel):
-    """Base of all specs: immutable, and a misspelt field is an error."""
+class FractalSpec(Part):
+    """Labelled images without limit: iterated function systems after Anderson & Farrell (WACV 2022), never stored."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class ModelSpec(Part):
-    """A Vision Transformer (paper section 3.1, Table 1; position embeddings: section D.4)."""
-
-    family: Literal["vit"] = "vit"
-    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9+/_.-]+$", description="as in the paper, e.g. ViT-B/16")
-    image_size: int = Field(gt=0, description="pixels, square")
-    in_chans: int = Field(gt=0)
-    num_classes: int = Field(gt=1)
-    patch_size: int = Field(gt=0, description="pixels, square")
-    hidden_dim: int = Field(gt=0)
-    num_layers: int = Field(gt=0)
-    num_heads: int = Field(gt=0)
-    mlp_dim: int = Field(gt=0)
-    posemb: PosembKind = "1d"
-    posemb_at: PosembPlace = "stem"
-    pool: Literal["cls", "gap"] = "cls"
-    prelogits: bool = Field(True, description="pre-training head of D.3: hidden layer of width D with tanh")
-    dropout: float = Field(0.0, ge=0, lt=1)
-
-    @model_validator(mode="after")
-    def _shapes(self) -> Self:
-        if self.image_size % self.patch_size:
-            raise ValueError(f"image_size {self.image_size} is not a multiple of patch_size {self.patch_size}")
-        if self.hidden_dim % self.num_heads:
-            raise ValueError(f"hidden_dim {self.hidden_dim} is not a multiple of num_heads {self.num_heads}")
-        if self.posemb == "2d" and self.hidden_dim % 2:
-            raise ValueError(f"posemb '2d' needs an even hidden_dim, got {self.hidden_dim}")
-        if self.posemb in ("none", "relative") and self.posemb_at != "stem":
-            raise ValueError(f"posemb '{self.posemb}' has no table to add; posemb_at must be 'stem' (Table 8: N/A)")
-        return self
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Patches along height and width."""
-        side = self.image_size // self.patch_size
-        return side, side
+    classes: int = Field(gt=1)
+    instances: int = Field(gt=0, description="training images of each class")
+    points: int = Field(2500, gt=99, description="of the chaos game, per image")
+    channels: Literal[1, 3] = 3
+    seed: int = Field(0, ge=0, description="of the world: which systems the classes are")
 
 
 class DataSpec(Part):
     """A labelled image set, its subset, and how an image reaches the network."""
 
-    source: str = Field(min_length=1, description="a name in vitstudy.data.sources.SOURCES")
+    source: str = Field(min_length=1, description="a name that `vitstudy data list` shows, or fractals")
+    fractals: FractalSpec | None = None
     train_size: int | None = Field(None, gt=0, description="images of the subset; None: all that minival leaves")
-    minival_size: int = Field(gt=0, description="images held out of train for every choice (never the test set)")
+    minival_size: int = Field(ge=0, description="images held out of train for every choice (never the test set)")
     image_size: int = Field(gt=0, description="pixels fed to the network")
+    channels: Literal[1, 3] | None = Field(None, description="fed to the network; None: as the images are")
     crop: Literal["none", "pad", "inception"] = "none"
     flip: bool = True
     test_size: int | None = Field(None, gt=0, description="first n of the test set; None: all of it")
 
+    @property
+    def train_images(self) -> int | None:
+        """Distinct images that are trained on; None: all that minival leaves."""
+        return self.train_size if self.fractals is None else self.fractals.classes * self.fractals.instances
+
+    @model_validator(mode="after")
+    def _fractals_agree(self) -> Self:
+        if (self.source == "fractals") != (self.fractals is not None):
+            raise ValueError(f"data.fractals is for source 'fractals', and needed there; source is '{self.source}'")
+        if self.fractals is not None and (self.train_size is not None or self.test_size is None or not self.minival_size):
+            raise ValueError("source 'fractals': classes x instances is the train size; give minival_size and test_size")
+        return self
+
 
 class OptimSpec(Part):
-    """AdamW in the paper's sense: decay is decoupled, times lr, on all parameters (models.md section 2)."""
+    """AdamW in the paper's sense: decay is decoupled, times lr, on all parameters; SGD for fine-tuning (models.md 2, 3)."""
 
+    algorithm: Literal["adamw", "sgd"] = "adamw"
     steps: int = Field(gt=0)
     batch_size: int = Field(gt=0, description="images per step over all devices")
-    lr: float = Field(gt=0)
+    lr: float = Field(gt=0, description="with transfer.tuning: replaced by the best of the tuning runs")
     weight_decay: float = Field(ge=0)
     decay_mask: Literal["all", "kernels"] = "all"
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = Field(1e-8, gt=0)
+    betas: tuple[float, float] = Field((0.9, 0.999), description="adamw only")
+    eps: float = Field(1e-8, gt=0, description="adamw only")
+    momentum: float = Field(0.9, ge=0, lt=1, description="sgd only")
     warmup_steps: int = Field(ge=0)
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     end_lr: float = Field(1e-5, ge=0, description="where the linear schedule ends (released code: linear_end)")
     clip_norm: float | None = Field(1.0, gt=0, description="global gradient norm; None: no clipping")
     loss: Literal["softmax", "sigmoid"] = "softmax"
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="softmax only")
     head_bias_init: float = 0.0
+    early_stopping_every: int | None = Field(
+        None, gt=0, description="steps between looks at minival; the best weights are kept (Figure 4). None: the last step's"
+    )
 
     @model_validator(mode="after")
-    def _warmup_fits(self) -> Self:
+    def _parts_fit(self) -> Self:
         if self.warmup_steps >= self.steps:
             raise ValueError(f"warmup_steps {self.warmup_steps} must be below steps {self.steps}")
+        if self.label_smoothing and self.loss != "softmax":
+            raise ValueError(f"label_smoothing {self.label_smoothing} needs loss 'softmax', got '{self.loss}'")
+        if self.algorithm == "sgd" and self.weight_decay:
+            raise ValueError(f"algorithm 'sgd' has no weight decay in the paper (B.1.1), got {self.weight_decay}")
         return self
 
 
 class EvalSpec(Part):
     """What is measured at the end of a run (few-shot constants: big_vision evaluators/fewshot_lsr.py)."""
 
-    fewshot: tuple[int, ...] = Field((5,), description="shots per class, k")
+    fewshot: tuple[int, ...] = Field((5,), description="shots per class, k; empty: no few-shot evaluation")
+    fewshot_sources: tuple[str, ...] = Field((), description="data sets of the few-shot evaluation; empty: the run's own")
     fewshot_draws: int = Field(3, gt=0, description="random draws of the k images, averaged")
     fewshot_l2: float = Field(1024.0, gt=0)
     fewshot_feature: Literal["pre_logits", "encoded"] = "pre_logits"
-    probes: tuple[Literal["posemb_similarity"], ...] = ("posemb_similarity",)
+    probes: tuple[Literal["posemb_similarity"], ...] = Field((), description="arrays kept for figures; see evaluation/probes")
     batch_size: int = Field(500, gt=0)
+
+
+class TransferSpec(Part):
+    """Where a fine-tuned network comes from, and how its learning rate is chosen (section 4.1, B.1.1)."""
+
+    parents: tuple[RunSpec, ...] = Field(min_length=1, description="pre-training runs; the best on its minival is taken")
+    tuning: tuple[RunSpec, ...] = Field((), description="the same transfer with other lr and a minival; the best lr is taken")
+    posemb: Literal["interpolate", "reset"] = Field(
+        "interpolate", description="position embeddings at a new resolution: 2-D interpolation (3.2), or drawn anew"
+    )
 
 
 class RunSpec(Part):
@@ -118,7 +121,7 @@ class RunSpec(Part):
     optim: OptimSpec
     eval: EvalSpec
     seed: int = Field(ge=0)
-    parent: RunSpec | None = None
+    transfer: TransferSpec | None = None
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Self:
@@ -126,7 +129,56 @@ class RunSpec(Part):
             raise ValueError(
                 f"model.image_size {self.model.image_size} differs from data.image_size {self.data.image_size}"
             )
+        if self.data.channels not in (None, self.model.in_chans):
+            raise ValueError(f"model.in_chans {self.model.in_chans} differs from data.channels {self.data.channels}")
+        if self.data.fractals is not None:
+            if self.model.num_classes != self.data.fractals.classes:
+                raise ValueError(
+                    f"model.num_classes {self.model.num_classes} differs from data.fractals.classes {self.data.fractals.classes}"
+                )
+            if self.eval.fewshot and not self.eval.fewshot_sources:
+                raise ValueError("eval.fewshot_sources is needed with source 'fractals': few-shot data are real images")
+        if self.optim.early_stopping_every and not self.data.minival_size:
+            raise ValueError("optim.early_stopping_every needs a minival: data.minival_size is 0")
+        if any(not run.data.minival_size for run in self.candidates):
+            raise ValueError("transfer: runs that are chosen among need a minival: data.minival_size is 0")
+        if self.stage == "tune" and self.eval.fewshot:
+            raise ValueError("eval.fewshot must be empty for a tuning run: it chooses on minival and opens no test set")
+        if self.eval.probes and not isinstance(self.model, TransformerSpec):
+            raise ValueError(f"eval.probes {self.eval.probes} need a transformer, got family '{self.model.family}'")
         return self
+
+    @property
+    def candidates(self) -> tuple[RunSpec, ...]:
+        """The runs that a choice on minival is made among."""
+        if self.transfer is None:
+            return ()
+        return (self.transfer.parents if len(self.transfer.parents) > 1 else ()) + self.transfer.tuning
+
+    @property
+    def needs(self) -> tuple[RunSpec, ...]:
+        """The runs that must be done before this one, parents first."""
+        return () if self.transfer is None else self.transfer.parents + self.transfer.tuning
+
+    @property
+    def images_seen(self) -> int:
+        """In the whole training."""
+        return self.optim.steps * self.optim.batch_size
+
+    @property
+    def upstream(self) -> RunSpec:
+        """The pre-training: the run itself, or the parent (the first of them: parents share model, data and steps)."""
+        return self if self.transfer is None else self.transfer.parents[0]
+
+    @property
+    def stage(self) -> Stage:
+        """pretrain: no parent. tune: a transfer that holds a minival out, to choose by. finetune: one on all of train."""
+        if self.transfer is None:
+            return "pretrain"
+        return "tune" if self.data.minival_size else "finetune"
+
+
+TransferSpec.model_rebuild()
 
 
 class Execution(Part):
@@ -135,6 +187,7 @@ class Execution(Part):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     attention: Literal["auto", "fused", "plain"] = "auto"
+    layout: Literal["auto", "channels-first", "channels-last"] = "auto"
     threads: int | None = Field(None, gt=0, description="CPU threads; None: all")
     loader_workers: int = Field(0, ge=0)
     checkpoint_every_s: float = Field(30.0, gt=0, description="seconds between checkpoints")

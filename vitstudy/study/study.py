@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from vitstudy.study.spec import RunSpec, Scale
@@ -18,13 +18,29 @@ class Study:
     question: str
     paper_items: tuple[str, ...]
     claims: tuple[str, ...]
-    metric: str
-    """Column of the result table that answers the question, e.g. ``fewshot/5``."""
+    metrics: Mapping[Scale, str]
+    """Column of the result table that answers the question at each scale, e.g. ``fewshot/5``."""
     factors: Mapping[str, str]
     """Column name -> dotted field of the spec: what is ablated. Seeds are paired across it."""
-    build: Callable[[Scale], tuple[RunSpec, ...]]
+    build: Callable[[Scale, int | None], tuple[RunSpec, ...]]
+    """(scale, seeds or None for as many as the scale declares) -> the runs that answer the question."""
     figures: tuple[str, ...]
 
-    def runs(self, scale: Scale) -> tuple[RunSpec, ...]:
-        """All runs of the study at a scale, without repeats, in the order in which they should start."""
-        return tuple(dict.fromkeys(self.build(scale)))
+    def runs(self, scale: Scale, seeds: int | None = None) -> tuple[RunSpec, ...]:
+        """All runs at a scale and the runs that they need, without repeats; what is needed stands before what needs it."""
+        return with_needs(self.build(scale, seeds))
+
+
+def with_needs(specs: Iterable[RunSpec]) -> tuple[RunSpec, ...]:
+    """`specs` and everything they need, without repeats, parents first."""
+    found: dict[RunSpec, None] = {}
+
+    def add(spec: RunSpec) -> None:
+        if spec not in found:
+            for need in spec.needs:
+                add(need)
+            found[spec] = None
+
+    for spec in specs:
+        add(spec)
+    return tuple(found)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from torch import Tensor, nn
 
 from vitstudy.data.stream import Batch
 from vitstudy.study.spec import Execution
@@ -80,6 +81,35 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+class EarlyStopping:
+    """Keeps the best weights seen on minival, looked at every `every` steps and at the last (section 4.3, Figure 4).
+
+    Training goes on to its last step: the learning rate's schedule ends there.
+    """
+
+    def __init__(self, every: int) -> None:
+        self.every, self.step, self.best = every, 0, -1.0
+        self.weights: dict[str, Tensor] = {}
+
+    def due(self, step: int, last: bool) -> bool:
+        """Whether minival is looked at now."""
+        return step % self.every == 0 or last
+
+    def look(self, step: int, accuracy: float, net: nn.Module) -> None:
+        """Take the weights if they are better than all before; of equals, the earlier stay."""
+        if accuracy > self.best:
+            self.step, self.best = step, accuracy
+            self.weights = {name: value.detach().cpu().clone() for name, value in net.state_dict().items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Part of every checkpoint: a resumed run keeps the best of the steps before."""
+        return {"step": self.step, "best": self.best, "weights": self.weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Back to where the checkpoint was written."""
+        self.step, self.best, self.weights = state["step"], state["best"], state["weights"]
+
+
 class RunCallback(pl.Callback):
     """Everything between two steps, in one place and one order: log, minival, checkpoint, progress, stop."""
 
@@ -88,20 +118,25 @@ class RunCallback(pl.Callback):
         directory: Path,
         execution: Execution,
         metric_log: MetricLog,
-        minival: Callable[[], dict[str, float]] | None,
+        minival: Callable[[], float] | None,
+        early_stopping: EarlyStopping | None,
         progress: Callable[[int, float], None],
         should_stop: Callable[[], bool],
     ) -> None:
         self.directory, self.execution, self.metric_log = directory, execution, metric_log
-        self.minival, self.progress, self.should_stop = minival, progress, should_stop
+        self.minival, self.early_stopping = minival, early_stopping
+        self.progress, self.should_stop = progress, should_stop
         self.clock = Clock()
         self.saved_at, self.saved_step = time.monotonic(), -1
 
     def state_dict(self) -> dict[str, Any]:
-        return {"train_seconds": self.clock.seconds()}
+        early = self.early_stopping.state_dict() if self.early_stopping else None
+        return {"train_seconds": self.clock.seconds(), "early_stopping": early}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.clock.total = state_dict["train_seconds"]
+        if self.early_stopping:
+            self.early_stopping.load_state_dict(state_dict["early_stopping"])
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.clock.start()
@@ -112,17 +147,26 @@ class RunCallback(pl.Callback):
             pl_module.check_finite()
         if step % self.execution.log_every == 0 or last:
             self.metric_log.write(step, self._row(pl_module, batch))
-        every = self.execution.minival_every
-        if self.minival and every and step % every == 0 and not last:
-            self.clock.stop()
-            self.metric_log.write(step, self.minival())
-            self.clock.start()
+        self._look_at_minival(step, last, pl_module)
         stop = self.should_stop()
         if self._checkpoint_due(step) or stop or last:
             self.save(trainer, pl_module)
         self.progress(step, self.clock.seconds())
         if stop:
             trainer.should_stop = True
+
+    def _look_at_minival(self, step: int, last: bool, module: ClassifierModule) -> None:
+        """The clock stands still meanwhile."""
+        early, every = self.early_stopping, self.execution.minival_every
+        look = early is not None and early.due(step, last)
+        if self.minival is None or not (look or (every and step % every == 0 and not last)):
+            return
+        self.clock.stop()
+        accuracy = self.minival()
+        self.metric_log.write(step, {"minival/acc": accuracy})
+        if early and look:
+            early.look(step, accuracy, module.net)
+        self.clock.start()
 
     def save(self, trainer: pl.Trainer, pl_module: ClassifierModule) -> None:
         """Write a checkpoint now; the clock stands still meanwhile."""

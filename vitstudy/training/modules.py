@@ -1,4 +1,7 @@
-"""The Lightning module that trains a classifier: loss, optimiser, clipping, and the keyed randomness of each step."""
+"""The Lightning modules: loss, optimiser, clipping and the keyed randomness of each step; and what differs by family.
+
+`ViTModule`, `BiTModule` and `HybridModule` hold what really differs: what may be chosen about how the network is executed.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ from torch import Tensor
 
 from vitstudy.data.keyed import derive
 from vitstudy.data.stream import Batch
-from vitstudy.models.vit import VisionTransformer
-from vitstudy.study.spec import RunSpec
+from vitstudy.models.factory import Network
+from vitstudy.study.spec import Execution, RunSpec
 from vitstudy.training.optim import build_optimizer, loss, lr_at
 
 
@@ -22,10 +25,16 @@ class Diverged(Exception):
 class ClassifierModule(pl.LightningModule):
     """Trains `net` on batches of a `Stream`. After each step `last` holds what it was: loss, lr, gradient norm."""
 
-    def __init__(self, net: VisionTransformer, spec: RunSpec) -> None:
+    choices: tuple[str, ...] = ()
+    """Fields of `Execution` that make a difference to this family's speed, and none to its function."""
+
+    def __init__(self, net: Network, spec: RunSpec) -> None:
         super().__init__()
         self.net, self.spec = net, spec
         self.last: dict[str, Tensor | float] = {}
+
+    def prepare(self, execution: Execution) -> None:
+        """Execute the network as `execution` says."""
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return build_optimizer(self.net, self.spec.optim)
@@ -43,7 +52,7 @@ class ClassifierModule(pl.LightningModule):
         self.last["lr"] = lr
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        value = loss(self.net(batch.x).float(), batch.y, self.spec.optim.loss)
+        value = loss(self.net(batch.x).float(), batch.y, self.spec.optim)
         self.last["train/loss"] = value.detach()
         return value
 
@@ -61,3 +70,33 @@ class ClassifierModule(pl.LightningModule):
             value = float(self.last[name])
             if not torch.isfinite(torch.tensor(value)):
                 raise Diverged(f"{name} is {value} at step {self.trainer.global_step} of {self.spec.optim.steps}")
+
+
+class ViTModule(ClassifierModule):
+    """Attention by torch's fused kernel or by plain matrix products."""
+
+    choices = ("attention",)
+
+    def prepare(self, execution: Execution) -> None:
+        super().prepare(execution)
+        self.net.set_attention_kernel(execution.attention == "fused")
+
+
+class BiTModule(ClassifierModule):
+    """Feature maps with channels first or last in memory."""
+
+    choices = ("layout",)
+
+    def prepare(self, execution: Execution) -> None:
+        super().prepare(execution)
+        self.net.set_layout(execution.layout == "channels-last")
+
+
+class HybridModule(ViTModule, BiTModule):
+    """Both."""
+
+    choices = ("attention", "layout")
+
+
+MODULES: dict[str, type[ClassifierModule]] = {"vit": ViTModule, "resnet": BiTModule, "hybrid": HybridModule}
+"""Family -> its module."""

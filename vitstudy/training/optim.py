@@ -1,4 +1,4 @@
-"""Optimiser and learning rate. The rate is a pure function of the step: nothing to save, nothing to restore.
+"""Loss, optimiser and learning rate. The rate is a pure function of the step: nothing to save, nothing to restore.
 
 Decay is decoupled and multiplied by the learning rate, as in torch's AdamW; the released code applies it to all parameters
 (models.md section 2).
@@ -41,9 +41,11 @@ def decayed(parameters: Iterable[tuple[str, nn.Parameter]], spec: OptimSpec) -> 
     return with_decay, without
 
 
-def build_optimizer(net: nn.Module, spec: OptimSpec) -> torch.optim.AdamW:
-    """AdamW over all parameters of `net`, in two groups."""
+def build_optimizer(net: nn.Module, spec: OptimSpec) -> torch.optim.Optimizer:
+    """AdamW in two groups (with and without decay), or SGD with momentum, over all parameters of `net`."""
     named = dict(net.named_parameters())
+    if spec.algorithm == "sgd":
+        return torch.optim.SGD(named.values(), lr=spec.lr, momentum=spec.momentum, fused=True)
     with_decay, without = decayed(named.items(), spec)
     groups = [
         {"params": [named[name] for name in with_decay], "weight_decay": spec.weight_decay},
@@ -53,9 +55,9 @@ def build_optimizer(net: nn.Module, spec: OptimSpec) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=spec.lr, betas=spec.betas, eps=spec.eps, fused=True)
 
 
-def loss(logits: Tensor, labels: Tensor, kind: str) -> Tensor:
+def loss(logits: Tensor, labels: Tensor, spec: OptimSpec) -> Tensor:
     """Mean over the batch of softmax cross-entropy, or of sigmoid cross-entropy summed over classes (BiT, big_vision)."""
-    if kind == "softmax":
-        return F.cross_entropy(logits, labels)
+    if spec.loss == "softmax":
+        return F.cross_entropy(logits, labels, label_smoothing=spec.label_smoothing)
     targets = F.one_hot(labels, logits.shape[-1]).to(logits.dtype)
     return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").sum(-1).mean()

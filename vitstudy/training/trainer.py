@@ -19,43 +19,52 @@ import torch
 from torch.utils.data import DataLoader
 
 from vitstudy.data.stream import Stream, StreamDataset
-from vitstudy.models.vit import VisionTransformer
+from vitstudy.models.factory import Network
 from vitstudy.study.spec import Execution, RunSpec
-from vitstudy.training.callbacks import MetricLog, RunCallback
+from vitstudy.training.callbacks import EarlyStopping, MetricLog, RunCallback
 from vitstudy.training.checkpoint import VerifiedCheckpointIO, newest
-from vitstudy.training.modules import ClassifierModule
+from vitstudy.training.modules import MODULES, ClassifierModule
 
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How far training came. `finished` False: it was asked to stop, and its state is saved."""
+    """How far training came. `finished` False: it was asked to stop, and its state is saved.
+
+    `best_step`: where the weights come from with early stopping; None without.
+    """
 
     step: int
     finished: bool
     train_seconds: float
     last_loss: float
     resumed_from: int
+    best_step: int | None = None
 
 
 def train(
-    net: VisionTransformer,
+    net: Network,
     stream: Stream,
     spec: RunSpec,
     execution: Execution,
     directory: Path,
     *,
-    minival: Callable[[], dict[str, float]] | None,
+    minival: Callable[[], float] | None,
     progress: Callable[[int, float], None],
     should_stop: Callable[[], bool],
 ) -> Outcome:
-    """Train `net` in place. `directory` is the run's. Raises Diverged; OSError when state cannot be saved."""
+    """Train `net` in place; with early stopping it ends with the best weights. `directory` is the run's.
+
+    Raises Diverged; OSError when state cannot be saved.
+    """
     start = newest(directory / "checkpoints")
     step = start[1] if start else 0
     log = MetricLog(directory / "metrics.jsonl", step)
-    module = ClassifierModule(net, spec)
-    callback = RunCallback(directory / "checkpoints", execution, log, minival, progress, should_stop)
+    module = MODULES[spec.model.family](net, spec)
+    module.prepare(execution)
+    early = EarlyStopping(spec.optim.early_stopping_every) if spec.optim.early_stopping_every else None
+    callback = RunCallback(directory / "checkpoints", execution, log, minival, early, progress, should_stop)
     trainer = _trainer(spec, execution, callback)
     try:
         if start and step >= spec.optim.steps:
@@ -74,13 +83,11 @@ def train(
         callback.clock.stop()
         log.close()
     done = max(step, trainer.global_step)
-    return Outcome(
-        done,
-        done >= spec.optim.steps,
-        callback.clock.total,
-        float(module.last.get("train/loss", float("nan"))),
-        step,
-    )
+    finished = done >= spec.optim.steps
+    if finished and early:
+        net.load_state_dict(early.weights)
+    loss = float(module.last.get("train/loss", float("nan")))
+    return Outcome(done, finished, callback.clock.total, loss, step, early.step if early else None)
 
 
 def _trainer(spec: RunSpec, execution: Execution, callback: RunCallback) -> pl.Trainer:
