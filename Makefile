@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 RUN    := $(BIN)/vitstudy run --scale $(SCALE) --wandb $(WANDB) $(if $(JOBS),--jobs $(JOBS)) $(if $(SEEDS),--seeds $(SEEDS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ablation-posemb data-scale resolution figures test lint bench lock clean
+.PHONY: help setup ablation-posemb data-scale resolution compute ablation-shape timing figures test lint bench lock clean
 
 help:  ## print this help
 	@echo "vitstudy: re-run the studies of the ViT paper at the size your machine allows"
@@ -37,6 +37,15 @@ data-scale: setup  ## pre-training data: Figures 3 and 4, Table 5
 
 resolution: setup  ## fine-tuning resolution and position embeddings (section 3.2)
 	@$(RUN) resolution
+
+compute: setup  ## accuracy for compute: Figure 5, Table 6
+	@$(RUN) compute
+
+ablation-shape: setup  ## depth, width, MLP width, patch size: Figure 8
+	@$(RUN) shape
+
+timing: setup  ## inference speed and largest batch: Figure 12 (let nothing else run)
+	@$(RUN) timing
 
 figures: setup  ## redraw all figures and tables of SCALE from the store, offline
 	@$(BIN)/vitstudy figures --scale $(SCALE)

@@ -40,3 +40,12 @@ def describe(results: Results) -> str:
     text = f"{models} on {sources}, scale {results.scale}; {counts['done']} of {counts['planned']} runs"
     gaps = [f"{counts[state]} {state}" for state in ("missing", "failed", "diverged") if counts[state]]
     return text + (f" ({', '.join(gaps)})." if gaps else ".")
+
+
+def metric_name(metric: str) -> str:
+    """``5-shot accuracy on digits`` for fewshot/5/digits, ``test accuracy`` for test/acc."""
+    kind, _, rest = metric.partition("/")
+    if kind != "fewshot":
+        return f"{kind} accuracy" if rest == "acc" else metric.replace("/", " ")
+    shots, _, source = rest.partition("/")
+    return f"{shots}-shot accuracy" + (f" on {source}" if source else "")

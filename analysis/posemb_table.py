@@ -7,7 +7,7 @@ import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from analysis.drawing import Drawing, Results, describe
+from analysis.drawing import Drawing, Results, describe, metric_name
 from analysis.style import OURS, PAPER, WIDTH
 from vitstudy.results.compare import table8_comparison
 from vitstudy.results.stats import metric_values
@@ -53,7 +53,7 @@ def draw(results: Results) -> Drawing:
         label="paper, ViT-B/16 (right axis)",
     )
     _align(ours, paper, compared, seeds)
-    ours.set(xlabel="", ylabel=f"ours: {_metric(results.metric)}, %")
+    ours.set(xlabel="", ylabel=f"ours: {metric_name(results.metric)}, %")
     paper.set_ylabel("paper: 5-shot ImageNet, %")
     for axis, colour in ((ours, OURS), (paper, PAPER)):
         axis.yaxis.label.set_color(colour)
@@ -69,7 +69,7 @@ def draw(results: Results) -> Drawing:
     )
     columns = ["posemb", "posemb_at", "mean", "half", "n", "paper"]
     caption = (
-        f"Table 8 (D.4), {_metric(results.metric)}: mean and 95 % t interval over seeds (pale dots), beside the paper's "
+        f"Table 8 (D.4), {metric_name(results.metric)}: mean and 95 % t interval over seeds (pale dots), beside the paper's "
         f"values (one run each). Both axes span the same number of points. {describe(results)}"
     )
     return Drawing(figure, compared[columns], caption)
@@ -77,11 +77,6 @@ def draw(results: Results) -> Drawing:
 
 def _label(posemb: str, place: str) -> str:
     return NAMES[posemb] + (f"\n{PLACES[place]}" if posemb in ("1d", "2d") else "")
-
-
-def _metric(metric: str) -> str:
-    kind, _, shots = metric.partition("/")
-    return f"{shots}-shot accuracy" if kind == "fewshot" else metric.replace("/", " ")
 
 
 def _seeds(results: Results, compared: pd.DataFrame) -> pd.DataFrame:

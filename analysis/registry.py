@@ -7,13 +7,28 @@ from pathlib import Path
 
 from matplotlib import pyplot as plt
 
-from analysis import posemb_similarity, posemb_table
+from analysis import (
+    compute_frontier,
+    data_scale_fewshot,
+    data_scale_finetune,
+    posemb_similarity,
+    posemb_table,
+    resolution,
+    shape,
+    timing,
+)
 from analysis.drawing import Drawing, Results
 from analysis.style import save, styled
 
 FIGURES: dict[str, Callable[[Results], Drawing | None]] = {
     "posemb_table": posemb_table.draw,
     "posemb_similarity": posemb_similarity.draw,
+    "data_scale_fewshot": data_scale_fewshot.draw,
+    "data_scale_finetune": data_scale_finetune.draw,
+    "resolution": resolution.draw,
+    "compute_frontier": compute_frontier.draw,
+    "shape": shape.draw,
+    "timing": timing.draw,
 }
 
 

@@ -17,7 +17,9 @@ def write_tables(
 ) -> list[Path]:
     """Into `directory`: <study>.csv, <study>_<key>.csv for every further section, <study>.md, _runs.csv, _env.json; the files."""
     directory.mkdir(parents=True, exist_ok=True)
-    paths = [directory / f"{study}{'' if section is report.main else f'_{section.key}'}.csv" for section in report.sections]
+    paths = [
+        directory / f"{study}{'' if section is report.main else f'_{section.key}'}.csv" for section in report.sections
+    ]
     for path, section in zip(paths, report.sections, strict=True):
         section.frame.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
     text, runs, env = (directory / f"{study}{ending}" for ending in (".md", "_runs.csv", "_env.json"))

@@ -16,6 +16,9 @@ WIDTH = 7.0
 OURS, PAPER = "#0b6fa4", "#c4500a"
 """Colour-blind safe pair: our runs, the published numbers."""
 
+FAMILY_COLOURS: dict[str, str] = {"vit": OURS, "resnet": "#555555", "hybrid": "#2f8f5b"}
+"""One colour for a family in every figure; none of them is the paper's."""
+
 _RC = {
     "font.family": "DejaVu Sans",
     "font.size": 9,

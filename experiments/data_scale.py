@@ -3,9 +3,9 @@
 Question   With little pre-training data the ResNet wins, with much the ViT does: is it so at this scale?
 Grid       Figure 4: families x pre-training sizes x seeds; the same hyper-parameters for all sizes, nothing added against
            over-fitting, early stopping on minival; 5-shot linear on frozen features.
-           Figure 3: models x pre-training sets x targets x seeds, fine-tuned at a higher resolution; for the smallest set weight decay,
-           dropout and label smoothing are chosen on minival among two; the learning rate on a dev split of the target, for each
-           model and target once: with the first seed of the largest set (ours; the paper does not say how often).
+           Figure 3: models x pre-training sets x targets x seeds, fine-tuned at a higher resolution; for the smallest set
+           weight decay, dropout and label smoothing are chosen on minival among two; the learning rate on a dev split of the
+           target, for each model and target once: with the first seed of the largest set (ours; the paper does not say).
 Command    make data-scale                 (vitstudy run data_scale --scale nano)
 Time       nano: about 35 minutes on 2 CPU cores (few-shot part: at most 30); mini: one data-centre GPU.
 Expected   paper: ResNet ahead at 9 M JFT images by 10 points, ViT ahead from 90 M on. A tiny ViT may never overtake a tiny
@@ -44,7 +44,7 @@ def fractals(classes: int, instances: int, **data: object) -> DataSpec:
     fields = {"points": 2500, "channels": 1, **data}
     own = {name: fields.pop(name) for name in ("points", "channels")}
     return DataSpec.model_validate(
-        {"source": "fractals", "fractals": FractalSpec(classes=classes, instances=instances, **own), "test_size": 1000}  # type: ignore[arg-type]
+        {"source": "fractals", "fractals": FractalSpec(classes=classes, instances=instances, **own), "test_size": 1000}
         | fields
     )
 
@@ -88,7 +88,9 @@ _MINI_DATA = {"image_size": 32, "minival_size": 5_000, "channels": 3, "crop": "i
 _MINI = Setting(
     fewshot_models=FAMILIES["mini"].all,
     finetune_models=FAMILIES["mini"].all,
-    subsets=tuple(fractals(c, n, **_MINI_DATA) for c, n in ((100, 100), (300, 333), (1_000, 1_000), (3_000, 1_000), (10_000, 1_000))),
+    subsets=tuple(
+        fractals(c, n, **_MINI_DATA) for c, n in ((100, 100), (300, 333), (1_000, 1_000), (3_000, 1_000), (10_000, 1_000))
+    ),
     sets=tuple(fractals(c, n, **_MINI_DATA) for c, n in ((100, 100), (1_000, 1_000), (10_000, 1_000))),
     optim=OptimSpec(
         steps=4_000, batch_size=512, lr=1e-3, weight_decay=0.1, warmup_steps=400, early_stopping_every=400

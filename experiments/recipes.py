@@ -66,7 +66,9 @@ def _child(
     *, lr: float, minival_size: int, posemb: str, tuning: tuple[RunSpec, ...] = (),
 ) -> RunSpec:  # fmt: skip
     body: Any = parents[0].model
-    size = how.image_size - how.image_size % getattr(body, "patch_size", 1)  # H/14 at 384: 378 (released code, VALID padding)
+    size = how.image_size - how.image_size % getattr(
+        body, "patch_size", 1
+    )  # H/14 at 384: 378 (released code, VALID padding)
     model = resize(body, image_size=size, num_classes=target.classes, prelogits=False, dropout=0.0)
     return RunSpec(
         model=model,

@@ -14,84 +14,109 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from experiments import STUDIES
+from experiments.data_scale import SETTINGS
+from experiments.families import FAMILIES
+from experiments.recipes import pretrain
+from vitstudy.data.dataset import open_data
+from vitstudy.data.fractals import train_images
 from vitstudy.data.keyed import generator
-from vitstudy.data.sources import load
 from vitstudy.data.stream import Stream
-from vitstudy.data.subset import split
-from vitstudy.models.factory import build
+from vitstudy.models.factory import Network, build
 from vitstudy.runs.store import Store
 from vitstudy.study.grid import apply
 from vitstudy.study.identity import run_id
-from vitstudy.study.spec import Execution, RunSpec
+from vitstudy.study.models import ModelSpec
+from vitstudy.study.spec import Execution, FractalSpec, RunSpec
 from vitstudy.training.autotune import measure
+from vitstudy.training.modules import MODULES
 from vitstudy.training.optim import build_optimizer, loss, lr_at
 from vitstudy.training.trainer import train
 
-STEPS, ROUNDS = 60, 5
-SPEC = apply(STUDIES["posemb"].runs("nano")[1], {"optim.steps": STEPS, "optim.warmup_steps": 10})
+STEPS, ROUNDS = 40, 5
+MODELS = FAMILIES["nano"].named("ViT-n/4", "R14-n", "R8+ViT-n/4")
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    speeds = measure(SPEC, Execution(device="cpu"), seconds=2)
-    precision, attention = max(speeds, key=speeds.__getitem__).split("/")
-    print("autotune       " + ", ".join(f"{pair} {speed:,.0f}" for pair, speed in speeds.items()) + " images/s")
-    _overhead(
-        Execution(device="cpu", precision=precision, attention=attention, threads=1, checkpoint_every_steps=10**9)
-    )
+    _generation()
+    for model in MODELS:
+        _overhead(_spec(model))
     _memory()
     _start_up()
 
 
-def _overhead(execution: Execution) -> None:
-    images, _ = load(SPEC.data.source)
-    stream = Stream(images, split(images, SPEC.data).train, SPEC.data, SPEC.optim.batch_size, seed=0)
-    ratios = []
+def _spec(model: ModelSpec) -> RunSpec:
+    """A pre-training run of the study data_scale at nano, shortened, without looks at minival."""
+    setting = SETTINGS["nano"]
+    optim = setting.optim.model_copy(update={"steps": STEPS, "warmup_steps": 10, "early_stopping_every": None})
+    return pretrain(model, setting.subsets[-1], optim, setting.evaluation, 0)
+
+
+def _generation() -> None:
+    """Fractals: images/s on one core, best of five."""
+    for channels, size in ((3, 32), (1, 28), (1, 20)):
+        spec, ids = FractalSpec(classes=100, instances=100, channels=channels), np.arange(1000)
+        train_images(spec, size, ids)
+        seconds = min(_timed(lambda spec=spec, size=size, ids=ids: train_images(spec, size, ids)) for _ in range(5))
+        print(f"fractals       {size} px, {channels} channels, {spec.points:,} points: {1000 / seconds:,.0f} images/s")
+
+
+def _timed(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def _overhead(spec: RunSpec) -> None:
+    found = measure(spec, Execution(device="cpu", threads=1), seconds=1)
+    choice = max(found, key=lambda row: row[1])[0]
+    words = ", ".join(f"{'/'.join(row.values())} {speed:,.0f}" for row, speed in found)
+    print(f"autotune       {spec.model.name}: {words} images/s")
+    execution = Execution(device="cpu", threads=1, checkpoint_every_steps=10**9, **choice)
+    stream = Stream(open_data(spec.data).train, spec.data, spec.optim.batch_size, seed=0)
+    images, ratios = spec.images_seen, []
     for _ in range(ROUNDS):
-        bare = _images_per_s(lambda: _bare_loop(stream, execution))
-        harness = _images_per_s(lambda: _harness(stream, execution))
+        bare, harness = images / _bare_loop(spec, stream, execution), images / _harness(spec, stream, execution)
         ratios.append(harness / bare)
-        print(f"training       bare loop {bare:,.0f}, harness {harness:,.0f} images/s, ratio {ratios[-1]:.3f}")
-    print(f"training       median ratio {statistics.median(ratios):.3f} of {ROUNDS} (goal: 0.95)")
+        print(
+            f"training       {spec.model.name}: bare loop {bare:,.0f}, harness {harness:,.0f} images/s, {ratios[-1]:.3f}"
+        )
+    print(f"training       {spec.model.name}: median ratio {statistics.median(ratios):.3f} of {ROUNDS} (goal: 0.95)")
 
 
-def _images_per_s(run: Callable[[], float]) -> float:
-    return STEPS * SPEC.optim.batch_size / run()
+def _network(spec: RunSpec) -> Network:
+    return build(spec.model, lambda name: generator(0, name))
 
 
-def _network(execution: Execution) -> torch.nn.Module:
-    net = build(SPEC.model, lambda name: generator(0, name))
-    net.set_attention_kernel(execution.attention == "fused")
-    return net
-
-
-def _bare_loop(stream: Stream, execution: Execution) -> float:
+def _bare_loop(spec: RunSpec, stream: Stream, execution: Execution) -> float:
     """Seconds of training in plain PyTorch: the same network, batches, precision, kernel, clipping and optimiser."""
-    net = _network(execution)
-    optimizer = build_optimizer(net, SPEC.optim)
+    net = _network(spec)
+    MODULES[spec.model.family](net, spec).prepare(execution)
+    optimizer = build_optimizer(net, spec.optim)
     start = time.perf_counter()
     for step in range(STEPS):
         batch = stream.batch(step)
         for group in optimizer.param_groups:
-            group["lr"] = lr_at(SPEC.optim, step)
+            group["lr"] = lr_at(spec.optim, step)
         with torch.autocast("cpu", torch.bfloat16, enabled=execution.precision == "bf16"):
-            value = loss(net(batch.x).float(), batch.y, SPEC.optim.loss)
+            value = loss(net(batch.x).float(), batch.y, spec.optim)
         optimizer.zero_grad()
         value.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), SPEC.optim.clip_norm)
+        torch.nn.utils.clip_grad_norm_(net.parameters(), spec.optim.clip_norm)
         optimizer.step()
     return time.perf_counter() - start
 
 
-def _harness(stream: Stream, execution: Execution) -> float:
+def _harness(spec: RunSpec, stream: Stream, execution: Execution) -> float:
     """Seconds of training as a run does it, with log, progress and stop checks; the last checkpoint is outside the clock."""
     with tempfile.TemporaryDirectory() as directory:
         (Path(directory) / "checkpoints").mkdir()
         outcome = train(
-            _network(execution), stream, SPEC, execution, Path(directory),
+            _network(spec), stream, spec, execution, Path(directory),
             minival=None, progress=lambda *_: None, should_stop=lambda: False,
         )  # fmt: skip
     return outcome.train_seconds

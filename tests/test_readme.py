@@ -3,6 +3,8 @@
 import re
 import subprocess
 
+import pytest
+
 from tests.conftest import ROOT, vitstudy
 
 README = (ROOT / "README.md").read_text()
@@ -27,8 +29,18 @@ def test_its_planning_command_works():
         assert word in out
 
 
-def test_its_table_is_the_committed_one():
-    shown = re.search(r"<!-- posemb nano.*?-->\n(.*?)<!-- end -->", README, re.DOTALL)
+@pytest.mark.parametrize("study", re.findall(r"<!-- (\w+) nano:", README))
+def test_its_tables_are_the_committed_ones(study):
+    shown = re.search(rf"<!-- {study} nano:.*?-->\n(.*?)<!-- end -->", README, re.DOTALL)
+    committed = (ROOT / f"analysis/tables/nano/{study}.md").read_text().splitlines()
+    lines = [line for line in shown.group(1).splitlines() if line]
+    assert len(lines) > 5
+    for line in lines:
+        assert line in committed, f"not in analysis/tables/nano/{study}.md: {line}"
+
+
+def test_the_first_table_is_shown_whole():
+    shown = re.search(r"<!-- posemb nano:.*?-->\n(.*?)<!-- end -->", README, re.DOTALL)
     assert shown.group(1).strip() == (ROOT / "analysis/tables/nano/posemb.md").read_text().strip()
 
 

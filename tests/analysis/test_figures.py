@@ -36,7 +36,7 @@ def test_the_drawn_points_are_the_tables(tmp_path):
     assert spans[0] == pytest.approx(spans[1])
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", STUDIES["posemb"].figures)
 def test_a_second_drawing_has_the_same_bytes(name, tmp_path):
     given = results(planted(0.6, OTHERS, 0.01))
     first, second = (draw(name, given, tmp_path / where) for where in ("a", "b"))

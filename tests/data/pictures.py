@@ -22,7 +22,9 @@ def encoded(image: Image.Image, suffix: str = "png", **options: object) -> bytes
     return stream.getvalue()
 
 
-def image_folder(base: Path, train: int = 4, test: int = 2, classes: tuple[str, ...] = ("cat", "dog"), second: str = "test") -> Path:
+def image_folder(
+    base: Path, train: int = 4, test: int = 2, classes: tuple[str, ...] = ("cat", "dog"), second: str = "test"
+) -> Path:
     """BASE/train/CLASS/i.png and BASE/test/CLASS/i.png."""
     for part, count in (("train", train), (second, test)):
         for name in classes:

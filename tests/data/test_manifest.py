@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.io
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from tests.data.pictures import RNG, encoded, image_folder, picture
 from vitstudy.data import manifest, sources
@@ -31,7 +33,7 @@ def checked(root, name, **more):
     """An image folder below the root, with its manifest."""
     base = image_folder(root / name, **more)
     rows = manifest.examine_all(list_folder(name, base), 1)
-    manifest.write(manifest_path(root, f"folder:{name}", base), rows)
+    manifest.write(manifest_path(root, base), rows)
     return base
 
 
@@ -88,7 +90,18 @@ def test_a_manifest_depends_on_the_files_alone(root):
     assert (root / "a").read_bytes() == (root / "b").read_bytes()
     rows = manifest.read(root / "a")
     assert rows == manifest.examine_all(list_folder("set", first), 1)
-    assert [(row.path, row.note) for row in rows if row.verdict == "bad"] == [("train/dog/bad.jpg", "empty file (0 bytes)")]
+    assert [(row.path, row.note) for row in rows if row.verdict == "bad"] == [
+        ("train/dog/bad.jpg", "empty file (0 bytes)")
+    ]
+
+
+def test_the_order_in_which_a_directory_lists_its_files_does_not_matter(root, monkeypatch):
+    base, rglob = image_folder(root / "set", train=9), Path.rglob
+    listed = []
+    for backwards in (False, True):
+        monkeypatch.setattr(Path, "rglob", lambda self, what, b=backwards: sorted(rglob(self, what), reverse=b))
+        listed.append(list_folder("set", base))
+    assert listed[0] == listed[1]
 
 
 def test_damaged_manifests_are_refused(root):
@@ -108,9 +121,11 @@ def test_runs_need_a_manifest_and_read_good_files_only(root):
     base = checked(root, "set")
     bad = base / "train" / "dog" / "1.png"
     bad.write_bytes(bad.read_bytes()[:-40])
-    manifest.write(manifest_path(root, "folder:set", base), manifest.examine_all(list_folder("set", base), 1))
+    manifest.write(manifest_path(root, base), manifest.examine_all(list_folder("set", base), 1))
     train, test = sources.load("folder:set", 16)
-    assert sorted(train.paths) == sorted(f"train/{c}/{i}.png" for c in ("cat", "dog") for i in range(4) if (c, i) != ("dog", 1))
+    assert sorted(train.paths) == sorted(
+        f"train/{c}/{i}.png" for c in ("cat", "dog") for i in range(4) if (c, i) != ("dog", 1)
+    )
     assert len(test) == 4
     assert sources.load("folder:set", 16)[0] is train
     assert sources.load("folder:" + str(base), 8)[0].pixels_at(np.arange(2)).shape == (2, 3, 8, 8)
@@ -132,8 +147,11 @@ def test_subsets_of_files_follow_content_not_names(root):
             (other / part / group).mkdir(parents=True)
             for path in (base / part / group).iterdir():
                 shutil.copy(path, other / part / group / f"renamed-{9 - int(path.stem)}.png")
-    manifest.write(manifest_path(root, "folder:other", other), manifest.examine_all(list_folder("other", other), 1))
-    spec = {name: DataSpec(source=f"folder:{name}", train_size=7, minival_size=4, image_size=16) for name in ("set", "other")}
+    manifest.write(manifest_path(root, other), manifest.examine_all(list_folder("other", other), 1))
+    spec = {
+        name: DataSpec(source=f"folder:{name}", train_size=7, minival_size=4, image_size=16)
+        for name in ("set", "other")
+    }
     chosen = {name: trained_on(data) for name, data in spec.items()}
     assert list(chosen["set"].contents()) == list(chosen["other"].contents())
     opened = {name: open_data(data) for name, data in spec.items()}
@@ -160,7 +178,7 @@ def test_overlap_counts_the_copies(shared, grey_copies, as_grey):
 def test_overlap_of_files_with_an_array(root):
     base = checked(root, "set")
     train, test = sources.load("folder:set", 8)  # decoded smaller: compared at their own size all the same
-    pixels = np.stack([np.asarray(__import__("PIL.Image").Image.open(base / path)).transpose(2, 0, 1) for path in train.paths])
+    pixels = np.stack([np.asarray(Image.open(base / path)).transpose(2, 0, 1) for path in train.paths])
     assert overlap(train, Images(pixels[:3], np.zeros(3, np.int64))) == 3
     assert overlap(train, test) == 0
     assert overlap(train, Images(RNG.integers(0, 256, (2, 3, 8, 8), dtype=np.uint8), np.zeros(2, np.int64))) is None
@@ -215,5 +233,8 @@ def test_the_facts_of_a_source_are_json_and_agree_with_what_is_loaded():
 
 def test_split_of_the_embedded_set_is_what_it_was():
     """Committed results rest on these images: the manifest of the first 5,000 with 1,000 held out."""
-    chosen = split(sources.load("fashion-mnist")[0], DataSpec(source="fashion-mnist", train_size=5000, minival_size=1000, image_size=28))
+    chosen = split(
+        sources.load("fashion-mnist")[0],
+        DataSpec(source="fashion-mnist", train_size=5000, minival_size=1000, image_size=28),
+    )
     assert chosen.manifest_sha256() == "a766f0978db13f40abb420837c82097d5f36fc23c6761bb576fe6edc1d5338dc"

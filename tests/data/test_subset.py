@@ -51,3 +51,20 @@ def test_the_manifest_changes_with_the_subset_only():
 def test_too_few_images_is_an_error_with_the_numbers(train, minival):
     with pytest.raises(DataError, match=f"data.minival_size {minival} do not fit into the 300 train images"):
         split(POOL, spec(train, minival))
+
+
+@given(st.lists(st.integers(0, 4), min_size=30, max_size=80), st.integers(1, 25), st.integers(0, 5), st.randoms())
+@settings(max_examples=60, deadline=None)
+def test_any_labels_in_any_order_give_balanced_subsets_of_the_same_images(labels, size, minival, random):
+    """Balance: no class is behind another by more than one image, unless it has no more to give."""
+    pixels = RNG.integers(0, 256, (len(labels), 1, 3, 3), dtype=np.uint8)
+    images = Images(pixels, np.array(labels))
+    chosen = split(images, spec(size, minival))
+    counts = np.bincount(images.labels[chosen.train], minlength=5)
+    for label, count in enumerate(counts):
+        left = (images.labels == label).sum() - (images.labels[chosen.minival] == label).sum() - count
+        assert left == 0 or counts.max() - count <= 1
+    order = np.array(random.sample(range(len(labels)), len(labels)))
+    again = split(images.take(order), spec(size, minival))
+    assert np.array_equal(images.pixels[chosen.train], images.pixels[order[again.train]])
+    assert np.array_equal(images.pixels[chosen.minival], images.pixels[order[again.minival]])

@@ -49,7 +49,7 @@ def test_accuracy_is_that_of_the_kept_predictions(smoke):
 def test_probes_exist_where_there_is_a_position_embedding(smoke):
     arrays = load_probe(Store(smoke.store), RUNS, "posemb_similarity")
     assert len(arrays) == 14  # none has nothing to compare
-    assert {array.shape for array in arrays.values()} == {(4, 4, 4, 4)}
+    assert {array.shape for array in arrays.values()} == {(7, 7, 7, 7)}
 
 
 def test_environments_say_where_the_numbers_came_from_and_name_no_path(smoke):

@@ -158,7 +158,9 @@ def test_mistakes_name_the_field_the_value_and_what_is_allowed():
     with pytest.raises(ValueError, match="image_size 8 is not a multiple of patch_size 3"):
         apply(SPEC, {"model.patch_size": 3})
     with pytest.raises(ValidationError, match="chosen among need a minival"):
-        RunSpec.model_validate({**CHILD.model_dump(), "transfer": {"parents": [SPEC.model_dump()], "tuning": [CHILD.model_dump()]}})
+        RunSpec.model_validate(
+            {**CHILD.model_dump(), "transfer": {"parents": [SPEC.model_dump()], "tuning": [CHILD.model_dump()]}}
+        )
     with pytest.raises(ValidationError, match="fewshot must be empty for a tuning run"):
         apply(CHILD, {"data.minival_size": 10, "eval.fewshot": (5,)})
     with pytest.raises(ValidationError, match="frozen"):

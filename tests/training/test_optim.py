@@ -81,7 +81,9 @@ def test_label_smoothing_mixes_the_target_with_the_uniform_distribution():
 def test_sgd_is_the_papers():
     """B.1.1: momentum 0.9, no decay: v = 0.9 v + g, w = w - lr v."""
     net = nn.Linear(3, 2).double()
-    spec = OptimSpec(algorithm="sgd", steps=10, batch_size=1, lr=0.1, weight_decay=0.0, warmup_steps=0, schedule="cosine")
+    spec = OptimSpec(
+        algorithm="sgd", steps=10, batch_size=1, lr=0.1, weight_decay=0.0, warmup_steps=0, schedule="cosine"
+    )
     optimizer = build_optimizer(net, spec)
     value, velocity = net.weight.detach().numpy().copy(), 0.0
     for step in range(4):

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from vitstudy.cli import catalog, data, mirror, reporting, running, system
+from vitstudy.cli import catalog, data, flops, mirror, reporting, running, system
 from vitstudy.cli.selection import FAILED
 from vitstudy.errors import UserError
 
@@ -17,6 +17,7 @@ app = typer.Typer(
 )  # fmt: skip
 app.command("list")(catalog.list_studies)
 app.command("plan")(catalog.plan_study)
+app.command("flops")(flops.flops)
 app.command("run")(running.run_study)
 app.command("worker")(running.worker)
 app.command("status")(reporting.status)

@@ -137,7 +137,7 @@ def _examine(source: Source, processes: int, quiet: bool) -> dict[str, Any]:
     found = source.list_files(root)
     say = (lambda done: None) if quiet or not sys.stderr.isatty() else _counter(len(found.files))
     rows = manifest.examine_all(found, processes, say)
-    path = listing.manifest_path(root, source.name, place)
+    path = listing.manifest_path(root, place)
     manifest.write(path, rows)
     sources.forget()
     notes: dict[str, list[str]] = {}

@@ -45,7 +45,7 @@ def push(
     table = collect(runs, specs, chosen.factors)
     if not (table["state"] == "done").any():
         fail(f"no finished run of {study} at {scale} in {store}; first: vitstudy run {study} --scale {scale}")
-    report = REPORTS[study](table, chosen.metrics[scale], scale)
+    report = REPORTS[study](table, chosen.metric(scale), scale)
     rows = [list(record.values()) for record in report.main.records()]
     pictures = [figures / "figures" / scale / f"{name}.png" for name in chosen.figures]
     summary = tracking.Summary(

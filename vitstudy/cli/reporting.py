@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from experiments import STUDIES
@@ -30,8 +32,12 @@ from vitstudy.cli.selection import (
     study_of,
 )  # fmt: skip
 from vitstudy.runs.store import Store
-from vitstudy.study.spec import RunSpec
+from vitstudy.study.grid import value_at
 from vitstudy.study.study import Study
+from vitstudy.study.timing import Spec
+
+_WIDEST = 250
+"""Characters that a table may take, whatever the terminal's width."""
 
 _STATES = ("done", "running", "interrupted", "planned", "failed", "diverged")
 
@@ -57,7 +63,7 @@ def status(
             console.print(f"  {run}: {error}")
 
 
-def _progress(store: Store, specs: Sequence[RunSpec]) -> dict[str, Any]:
+def _progress(store: Store, specs: Sequence[Spec]) -> dict[str, Any]:
     states = {spec: store.state(spec) for spec in specs}
     steps, errors = {}, {}
     for spec, state in states.items():
@@ -85,7 +91,7 @@ def results(
         return
     if not (table["state"] == "done").any():
         fail(f"no finished run of {study} at {scale} in {store}; first: vitstudy run {study} --scale {scale}", FAILED)
-    name = metric or chosen.metrics[scale]
+    name = metric or chosen.metric(scale)
     if name not in metric_columns(table):
         fail(f"--metric '{name}' is not allowed; allowed: {', '.join(metric_columns(table))}")
     report = REPORTS[study](table, name, scale)
@@ -101,13 +107,15 @@ def results(
 
 def show(report: Any) -> None:
     """Print a `vitstudy.results.section.Report`."""
+    wide = Console(file=console.file, highlight=False, width=max(console.width, _WIDEST))  # never cut a number short
     for section in report.sections:
-        table = Table(title=section.title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+        console.print(f"[bold]{escape(section.title)}[/bold]")
+        table = Table(box=None, pad_edge=False)
         for i, header in enumerate(section.headers):
             table.add_column(header, justify="left" if i == 0 else "right", no_wrap=True)
         for row in section.rows:
             table.add_row(*row)
-        console.print(table, soft_wrap=False)
+        wide.print(table, "")
     for note in report.notes:
         console.print(f"  {note}")
     for verdict in report.verdicts:
@@ -146,7 +154,7 @@ def figures(
         raise typer.Exit(FAILED)
 
 
-def write(store: Store, study: Study, scale: str, specs: Sequence[RunSpec], to: Path) -> list[Path]:
+def write(store: Store, study: Study, scale: str, specs: Sequence[Spec], to: Path) -> list[Path]:
     """The study's tables and figures; the files written."""
     from analysis.drawing import Results
     from analysis.registry import draw
@@ -156,20 +164,20 @@ def write(store: Store, study: Study, scale: str, specs: Sequence[RunSpec], to: 
     from vitstudy.results.table import collect, load_probe
 
     table = collect(store, specs, study.factors)
-    names: set[str] = {name for spec in specs for name in spec.eval.probes}
+    names: set[str] = {name for spec in specs for name in value_at(spec, "eval.probes") or ()}
     probes = {name: load_probe(store, specs, name) for name in sorted(names)}
-    report = REPORTS[study.name](table, study.metrics[scale], scale)
+    report = REPORTS[study.name](table, study.metric(scale), scale)
     paths = write_tables(study.name, report, table, environments(store, specs), to / "tables" / scale)
-    drawn = Results(table, study.metrics[scale], scale, probes)
+    drawn = Results(table, study.metric(scale), scale, probes)
     return paths + [path for name in study.figures for path in draw(name, drawn, to / "figures" / scale)]
 
 
-def publish(store: Store, study: Study, scale: str, specs: Sequence[RunSpec], to: Path) -> None:
+def publish(store: Store, study: Study, scale: str, specs: Sequence[Spec], to: Path) -> None:
     """Print the report; write tables and figures and print where they are."""
     from vitstudy.results.report import REPORTS
     from vitstudy.results.table import collect
 
-    show(REPORTS[study.name](collect(store, specs, study.factors), study.metrics[scale], scale))
+    show(REPORTS[study.name](collect(store, specs, study.factors), study.metric(scale), scale))
     paths = write(store, study, scale, specs, to)
     for path in paths:
         if path.suffix in (".png", ".md"):

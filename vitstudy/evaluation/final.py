@@ -71,9 +71,7 @@ def _fewshot_sets(net: Network, spec: RunSpec, test: Encoded) -> Iterator[tuple[
         yield f"/{source}", train, encoded
 
 
-def _fewshot(
-    net: Network, spec: RunSpec, shots: int, name: str, support: ImageSet, test: Encoded
-) -> dict[str, float]:
+def _fewshot(net: Network, spec: RunSpec, shots: int, name: str, support: ImageSet, test: Encoded) -> dict[str, float]:
     """Mean and standard deviation over random draws of the shots: the draws are the same for every run."""
     draws = [fewshot.draw_shots(support.labels, shots, draw) for draw in range(spec.eval.fewshot_draws)]
     drawn = encode(net, support.take(np.concatenate(draws)), spec.eval.fewshot_feature, spec.eval.batch_size)

@@ -37,7 +37,7 @@ def init_weights_(net: Network, key: Key, head_bias: float) -> None:
     """Fill every parameter. Raises ValueError for one that no rule covers."""
     for name, parameter in net.named_parameters():
         _rule(name)(parameter, key(name))
-    net.classifier.bias.fill_(head_bias)
+    net.classifier.get_parameter("bias").fill_(head_bias)
 
 
 def _zeros(parameter: Tensor, generator: torch.Generator) -> None:

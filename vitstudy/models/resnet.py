@@ -1,13 +1,14 @@
 """The BiT ResNet (GroupNorm, standardised weights) on timm's `ResNetV2`: whole networks, and the stems of hybrids.
 
 Two forms (models.md section 4). "v2", pre-activation, as in google-research/big_transfer: the paper's "ResNet (BiT)". "v1",
-post-activation with SAME padding, as in vit_jax and big_vision: the hybrids' stem. Which one the paper's baselines used is not stated.
+post-activation with SAME padding, as in vit_jax and big_vision: the hybrids' stem. Which the baselines used is not stated.
 Small relatives (`stem="small"`, fewer groups) differ in the 3x3 stem of stride 2, which keeps 28 px from shrinking to one
-pixel, and in the number of groups, so that each has 2 channels at least, as BiT's narrowest layer has.
+pixel, and in the number of groups: with BiT's 32, narrow layers would be left with one channel a group.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -19,7 +20,7 @@ from vitstudy.study.cost import last_chans
 from vitstudy.study.models import HybridSpec, ResNetSpec
 
 STANDARDISE_EPS = 1e-10
-"""(w - mean) / sqrt(var + 1e-10), as in big_transfer; big_vision's (std + 1e-5) is the same for any weights but zero."""
+"""(w - mean) / sqrt(var + 1e-10), as in big_transfer; within 1 % of big_vision's (std + 1e-5) down to a std of 1e-3."""
 
 
 class Stages(ResNetV2):
@@ -63,7 +64,9 @@ class ResNet(Stages):
 
 def stem_of_hybrid(spec: HybridSpec) -> Stages:
     """The post-activation ResNet without pooling and head: (B, c, s, s) -> (B, C, g, g)."""
-    net = Stages(**_stages(spec, StdConv2dSame, eps=1e-6), num_classes=0, global_pool="", preact=False, stem_type="same")
+    net = Stages(
+        **_stages(spec, StdConv2dSame, eps=1e-6), num_classes=0, global_pool="", preact=False, stem_type="same"
+    )
     if spec.stem == "small":
         net.stem = _small_stem(spec, StdConv2dSame)
         net.stem.add_module("norm", GroupNormAct(spec.width, num_groups=spec.groups, eps=1e-6))
@@ -71,7 +74,7 @@ def stem_of_hybrid(spec: HybridSpec) -> Stages:
     return net
 
 
-def _stages(spec: ResNetSpec | HybridSpec, convolution: type[nn.Conv2d], eps: float) -> dict[str, object]:
+def _stages(spec: ResNetSpec | HybridSpec, convolution: Callable[..., nn.Module], eps: float) -> dict[str, object]:
     return {
         "layers": spec.layers,
         "channels": tuple(4 * spec.width * 2**stage for stage in range(len(spec.layers))),
@@ -82,7 +85,7 @@ def _stages(spec: ResNetSpec | HybridSpec, convolution: type[nn.Conv2d], eps: fl
     }
 
 
-def _small_stem(spec: ResNetSpec | HybridSpec, convolution: type[nn.Conv2d]) -> nn.Sequential:
+def _small_stem(spec: ResNetSpec | HybridSpec, convolution: Callable[..., nn.Module]) -> nn.Sequential:
     stem = nn.Sequential()
     stem.add_module("conv", convolution(spec.in_chans, spec.width, kernel_size=3, stride=2, eps=STANDARDISE_EPS))
     return stem

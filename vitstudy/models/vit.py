@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from vitstudy.models.posemb import RelativeAttention, Table1d, Table2d
 from vitstudy.models.resnet import stem_of_hybrid
-from vitstudy.study.models import HybridSpec, TransformerSpec
+from vitstudy.study.models import HybridSpec, TransformerSpec, ViTSpec
 
 
 class VisionTransformer(TimmVisionTransformer):
@@ -29,10 +29,10 @@ class VisionTransformer(TimmVisionTransformer):
 
     def __init__(self, spec: TransformerSpec) -> None:
         prefix = 1 if spec.pool == "cls" else 0
-        hybrid = isinstance(spec, HybridSpec)
         super().__init__(
-            embed_layer=partial(HybridEmbed, stem_of_hybrid(spec)) if hybrid else PatchEmbed,
-            img_size=spec.image_size, patch_size=1 if hybrid else spec.patch_size, in_chans=spec.in_chans, num_classes=spec.num_classes,
+            embed_layer=partial(HybridEmbed, stem_of_hybrid(spec)) if isinstance(spec, HybridSpec) else PatchEmbed,
+            img_size=spec.image_size, patch_size=spec.patch_size if isinstance(spec, ViTSpec) else 1, in_chans=spec.in_chans,
+            num_classes=spec.num_classes,
             embed_dim=spec.hidden_dim, depth=spec.num_layers, num_heads=spec.num_heads,
             mlp_ratio=spec.mlp_dim / spec.hidden_dim, class_token=prefix == 1, global_pool="token" if prefix else "avg",
             fc_norm=False, pos_embed="learn" if (spec.posemb, spec.posemb_at) == ("1d", "stem") else "none",

@@ -17,7 +17,7 @@ from vitstudy.results.verdicts import Verdict, Word
 
 NAMES = {"vit": "ViT", "resnet": "ResNet", "hybrid": "hybrid"}
 MUST_AGREE: tuple[str, ...] = ("upstream", "upstream_images", "upstream_image_size", "precision")
-"""What the finished transfers must share."""
+"""What the finished transfers and their pre-trainings must share."""
 
 
 def verdicts(table: pd.DataFrame, given: Transfers, scale: str) -> tuple[Verdict, ...]:
@@ -41,7 +41,7 @@ def verdicts(table: pd.DataFrame, given: Transfers, scale: str) -> tuple[Verdict
 
 
 def _mixed(table: pd.DataFrame) -> str:
-    done = table[(table["state"] == "done") & (table["stage"] == "finetune")]
+    done = table[(table["state"] == "done") & (table["stage"] != "tune")]
     for name in MUST_AGREE:
         values = sorted(str(value) for value in done[name].unique()) if name in done else []
         if len(values) > 1:

@@ -69,13 +69,14 @@ def fit(accuracy: pd.DataFrame, compute: pd.Series) -> Frontier | None:
 
     None without a complete seed or with fewer than two different budgets.
     """
-    complete = accuracy.dropna()
-    x = np.log(compute[complete.columns].to_numpy(dtype=float))
-    if complete.empty or np.isnan(x).any() or len(np.unique(x)) < 2:
+    values = accuracy.to_numpy(dtype=float)
+    complete = ~np.isnan(values).any(axis=1)
+    x = np.log(compute[accuracy.columns].to_numpy(dtype=float))
+    if not complete.any() or np.isnan(x).any() or len(np.unique(x)) < 2:
         return None
-    y = np.log(np.maximum(1 - complete.to_numpy(dtype=float), SMALLEST_ERROR))
+    y = np.log(np.maximum(1 - values[complete], SMALLEST_ERROR))
     slope, intercept = np.polyfit(x, y.T, 1)
-    fits = pd.DataFrame({"a": intercept, "b": -slope}, index=complete.index)
+    fits = pd.DataFrame({"a": intercept, "b": -slope}, index=accuracy.index[complete])
     rest = y.mean(axis=0) - (intercept.mean() + slope.mean() * x)
     return Frontier(fits, float(x.min()), float(x.max()), len(np.unique(x)), float(np.sqrt(np.mean(rest**2))))
 
@@ -93,22 +94,22 @@ def compute_ratio(a: Frontier, b: Frontier, level: float = LEVEL) -> Ratio | Non
     seeds = a.fits.index.intersection(b.fits.index)
     if seeds.empty:
         return None
-    fit_a, fit_b = a.fits.loc[seeds], b.fits.loc[seeds]
-    mean_a, mean_b = fit_a.mean(), fit_b.mean()
-    if mean_a["b"] <= 0 or mean_b["b"] <= 0:
+    (seeds_a, seeds_b) = (each.fits.loc[seeds, ["a", "b"]].to_numpy().T for each in (a, b))
+    (level_a, slope_a), (level_b, slope_b) = (each.mean(axis=1) for each in (seeds_a, seeds_b))
+    if slope_a <= 0 or slope_b <= 0:
         return None
-    best = max(mean["a"] - mean["b"] * each.high for mean, each in ((mean_a, a), (mean_b, b)))
-    worst = min(mean["a"] - mean["b"] * each.low for mean, each in ((mean_a, a), (mean_b, b)))
+    best = max(level_a - slope_a * a.high, level_b - slope_b * b.high)
+    worst = min(level_a - slope_a * a.low, level_b - slope_b * b.low)
     if worst <= best:
         return None
 
     def log_ratio(log_error: float) -> float:
-        return float((mean_a["a"] - log_error) / mean_a["b"] - (mean_b["a"] - log_error) / mean_b["b"])
+        return float((level_a - log_error) / slope_a - (level_b - log_error) / slope_b)
 
     middle = (best + worst) / 2
-    at = (mean_a["a"] - middle) / mean_a["b"]
-    distance = (fit_b["a"] - fit_b["b"] * at) - (fit_a["a"] - fit_a["b"] * at)
-    low, high = _fieller(distance.to_numpy(), fit_b["b"].to_numpy(), level)
+    at = (level_a - middle) / slope_a
+    distance = (seeds_b[0] - seeds_b[1] * at) - (seeds_a[0] - seeds_a[1] * at)
+    low, high = _fieller(distance, seeds_b[1], level)
     ends = tuple((float(1 - np.exp(end)), float(np.exp(log_ratio(end)))) for end in (worst, best))
     value = float(np.exp(log_ratio(middle)))
     return Ratio(

@@ -52,3 +52,49 @@ def table8(directory: Path | None = None) -> pd.DataFrame:
         if pd.notna(row[place])
     ]
     return pd.DataFrame(rows, columns=["posemb", "posemb_at", "paper"])
+
+
+def figure3(directory: Path | None = None) -> pd.DataFrame:
+    """Figure 3: columns model, pretraining, paper (ImageNet top-1 after fine-tuning, fraction 0..1), edge.
+
+    `edge` is "lower" or "upper" for the two ends of the BiT band, missing for ViTs. Read from the drawing, +-0.02 points.
+    """
+    wide = read("fig3_imagenet_transfer.csv", directory)
+    return pd.DataFrame(
+        {
+            "model": wide["model"].str.replace(r" \(.*", "", regex=True),
+            "pretraining": wide["pretrain_dataset"],
+            "paper": wide["imagenet_top1_pct"].astype(float) / 100,
+            "edge": wide["model"].str.extract(r"\((lower|upper) edge", expand=False),
+        }
+    )
+
+
+def figure4(directory: Path | None = None) -> pd.DataFrame:
+    """Figure 4: columns family, model, images (of JFT, count), paper (5-shot ImageNet top-1, fraction 0..1).
+
+    Models by the names used here: R50x1 for ResNet50x1 (BiT). Read from the drawing, +-0.02 points.
+    """
+    wide = read("fig4_fewshot.csv", directory)
+    name = wide["model"].str.replace(r"^ResNet(\S+) \(BiT\)$", r"R\1", regex=True)
+    return pd.DataFrame(
+        {
+            "family": ["vit" if model.startswith("ViT") else "resnet" for model in name],
+            "model": name,
+            "images": wide["n_pretrain_images_millions_read_from_axis"].astype(float) * 1e6,
+            "paper": wide["imagenet_linear_5shot_top1_pct"].astype(float) / 100,
+        }
+    )
+
+
+def table5(directory: Path | None = None) -> pd.DataFrame:
+    """Table 5: columns target, model, pretraining, paper (top-1 after fine-tuning, fraction; missing: not given)."""
+    wide = read("table5_pretrain_dataset.csv", directory)
+    return pd.DataFrame(
+        {
+            "target": wide["task"],
+            "model": wide["model"],
+            "pretraining": wide["pretrain_dataset"],
+            "paper": wide["top1_pct"].astype(float) / 100,
+        }
+    )

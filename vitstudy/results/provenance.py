@@ -8,10 +8,10 @@ from typing import Any
 
 from vitstudy.files import read_json
 from vitstudy.results.table import Results
-from vitstudy.study.spec import RunSpec
+from vitstudy.study.timing import Spec
 
 
-def environments(store: Results, runs: Sequence[RunSpec]) -> list[dict[str, Any]]:
+def environments(store: Results, runs: Sequence[Spec]) -> list[dict[str, Any]]:
     """Each env.json that differs in more than its time stamps, with the names of the runs that share it."""
     found: dict[str, dict[str, Any]] = {}
     for spec in dict.fromkeys(runs):

@@ -7,8 +7,13 @@ from collections.abc import Callable
 import pandas as pd
 
 from vitstudy.results.compare import DEFAULT, format_interval, signed_interval, table8_comparison
+from vitstudy.results.compute import compute
+from vitstudy.results.data_scale import data_scale
+from vitstudy.results.resolution import resolution
 from vitstudy.results.section import Report, Section, state_notes
+from vitstudy.results.shape import shape
 from vitstudy.results.table import check_seeds
+from vitstudy.results.timing import timing
 from vitstudy.results.verdicts import verdict_c34
 
 
@@ -63,5 +68,12 @@ def _notes(table: pd.DataFrame) -> tuple[str, ...]:
     return (*notes, *state_notes(table))
 
 
-REPORTS: dict[str, Callable[[pd.DataFrame, str, str], Report]] = {"posemb": posemb}
+REPORTS: dict[str, Callable[[pd.DataFrame, str, str], Report]] = {
+    "posemb": posemb,
+    "data_scale": data_scale,
+    "resolution": resolution,
+    "compute": compute,
+    "shape": shape,
+    "timing": timing,
+}
 """Study -> its report, from (table, metric, scale)."""

@@ -25,7 +25,8 @@ class Section:
 
     def records(self) -> list[dict[str, Any]]:
         """The numbers, row by row; None where there is none."""
-        return self.frame.astype(object).where(self.frame.notna(), None).to_dict("records")
+        plain = self.frame.astype(object).where(self.frame.notna(), None)
+        return [{str(name): value for name, value in row.items()} for row in plain.to_dict("records")]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from vitstudy.results.shape import AXES, COLUMNS, NAMES, base_shape, line, lines
+from vitstudy.results.shape_lines import AXES, COLUMNS, NAMES, base_shape, line, lines
 from vitstudy.results.stats import LEVEL, by_seed, t_interval
 from vitstudy.results.verdicts import Verdict, Word
 

@@ -69,8 +69,20 @@ def in_cell(table: pd.DataFrame, factors: Sequence[str], cell: Sequence[Any]) ->
 def by_seed(table: pd.DataFrame, metric: str, factors: Sequence[str], cell: Sequence[Any]) -> pd.Series:
     """The finished values of one cell, indexed by seed. Raises ValueError if a seed occurs twice in the cell."""
     mask = in_cell(table, factors, cell)
-    values = metric_values(table, metric)[mask]
-    series = pd.Series(values.to_numpy(), index=table.loc[mask, "seed"].to_numpy(), dtype=float).dropna()
+    return _by_seed(metric_values(table, metric)[mask], table.loc[mask, "seed"], factors, cell)
+
+
+def by_cell(table: pd.DataFrame, metric: str, factors: Sequence[str]) -> dict[tuple[Any, ...], pd.Series]:
+    """`by_seed` of every cell of the table, in its order; a missing factor value is None in the key."""
+    values, cells = metric_values(table, metric), {}
+    for key, rows in table.groupby(list(factors), sort=False, dropna=False):
+        cell = tuple(None if value != value else value for value in key)  # only NaN differs from itself
+        cells[cell] = _by_seed(values[rows.index], rows["seed"], factors, cell)
+    return cells
+
+
+def _by_seed(values: pd.Series, seeds: pd.Series, factors: Sequence[str], cell: Sequence[Any]) -> pd.Series:
+    series = pd.Series(values.to_numpy(), index=seeds.to_numpy(), dtype=float).dropna()
     repeated = sorted(set(series.index[series.index.duplicated()]))
     if repeated:
         raise ValueError(

@@ -15,7 +15,7 @@ import pandas as pd
 
 from vitstudy.study.grid import value_at
 from vitstudy.study.identity import run_id
-from vitstudy.study.spec import RunSpec
+from vitstudy.study.timing import Spec, TimingSpec
 
 SPEC_COLUMNS: dict[str, str] = {
     "seed": "seed",
@@ -23,7 +23,7 @@ SPEC_COLUMNS: dict[str, str] = {
     "family": "model.family",
     "model": "model.name",
     "source": "data.source",
-    "image_size": "data.image_size",
+    "image_size": "model.image_size",
     "train_size": "data.train_images",
     "steps": "optim.steps",
     "batch_size": "optim.batch_size",
@@ -53,7 +53,7 @@ COLUMNS: dict[str, str] = {
     "run": "name of the run's directory in the store",
     "state": "planned, running, done, failed, diverged or interrupted",
     "seed": "seed of the run; shared by the cells of a study, so that differences are paired",
-    "stage": "pretrain; tune (a fine-tuning that holds a minival out, to choose by); finetune (on all of train)",
+    "stage": "pretrain; tune (a fine-tuning that holds a minival out, to choose by); finetune (on all of train); timing",
     "family": "vit, resnet or hybrid",
     "model": "name of the model, as in the paper",
     "source": "name of the data set that is trained on",
@@ -81,10 +81,19 @@ COLUMNS: dict[str, str] = {
     "fewshot/{k}/{source}/std_over_draws": "standard deviation of that accuracy over the random draws",
     "train/loss": "training loss at the last step, nats",
     "train/best_step": "with early stopping: the step that the weights are from",
+    "timing/images_per_s": "inference, images per second: median over passes, best over batch sizes",
+    "timing/best_batch": "the batch size of that speed, images",
+    "timing/max_batch": "largest batch that fits in memory, images, a power of two; missing: the search ran out of time",
+    "timing/memory_limit_bytes": "memory that a batch and the weights may take, bytes",
     "cost/params": "trainable parameters, count",
     "cost/forward_flops": "FLOPs of one forward pass of one image; one multiply-add is 2 FLOPs",
     "cost/train_flops": "FLOPs of the whole run; training is 3 x forward",
     "cost/train_seconds": "wall time of training, seconds, without evaluation and checkpoints",
+    "cost/total_seconds": "wall time of the whole run, start and evaluation included, seconds; missing where it was resumed",
+    "cost/device_hours": "cost/train_seconds in hours times devices (one device, or one worker's CPU threads, makes a run)",
+    "cost/mfu": "training FLOP/s as a share of the matmul peak measured on the same device, precision and threads, 0..1",
+    "cost/energy_joules": "drawn during training by the GPU, or by all CPU packages of the machine; missing where not reported",
+    "cost/timing_seconds": "wall time of a timing run's measurements, seconds",
     "cost/images_per_s": "training throughput, images per second",
     "cost/peak_memory_bytes": "peak memory of the process that made the run, bytes",
     "cost/pretrain_flops": "FLOPs of the pre-training that was used; of a pretrain run: its own",
@@ -103,19 +112,21 @@ COLUMNS: dict[str, str] = {
 class Results(Protocol):
     """What `collect` asks of a store."""
 
-    def path(self, spec: RunSpec) -> Path:
+    def path(self, spec: Spec) -> Path:
         """The run's directory."""
 
-    def state(self, spec: RunSpec) -> str:
+    def state(self, spec: Spec) -> str:
         """The run's state."""
 
-    def result(self, spec: RunSpec) -> dict[str, Any] | None:
+    def result(self, spec: Spec) -> dict[str, Any] | None:
         """The parsed result.json of a done run."""
 
 
 def meaning(column: str) -> str:
     """Meaning and unit of a column that is not a factor. Raises KeyError for an undocumented one."""
-    return COLUMNS[re.sub(r"^(fewshot)/\d+(/(?!std_over_draws)[^/]+)?", lambda m: "fewshot/{k}" + "/{source}" * bool(m[2]), column)]
+    return COLUMNS[
+        re.sub(r"^(fewshot)/\d+(/(?!std_over_draws)[^/]+)?", lambda m: "fewshot/{k}" + "/{source}" * bool(m[2]), column)
+    ]
 
 
 def metric_columns(table: pd.DataFrame) -> list[str]:
@@ -128,7 +139,7 @@ def factor_columns(table: pd.DataFrame) -> list[str]:
     return [name for name in table.columns if name not in COLUMNS and "/" not in name]
 
 
-def collect(store: Results, runs: Sequence[RunSpec], factors: Mapping[str, str]) -> pd.DataFrame:
+def collect(store: Results, runs: Sequence[Spec], factors: Mapping[str, str]) -> pd.DataFrame:
     """One row per distinct run, in the order given; `factors` maps a column to a dotted field of the spec.
 
     Raises ValueError when a factor would replace another column, or a done run has no readable result.
@@ -144,7 +155,7 @@ def collect(store: Results, runs: Sequence[RunSpec], factors: Mapping[str, str])
     return table.reindex(columns=[*leading, *measured, *EXECUTION_COLUMNS])
 
 
-def _row(store: Results, spec: RunSpec, factors: Mapping[str, str]) -> dict[str, Any]:
+def _row(store: Results, spec: Spec, factors: Mapping[str, str]) -> dict[str, Any]:
     state = store.state(spec)
     row: dict[str, Any] = {"run_id": run_id(spec), "run": store.path(spec).name, "state": state}
     row |= {name: value_at(spec, field) for name, field in {**SPEC_COLUMNS, **factors}.items()}
@@ -156,11 +167,15 @@ def _row(store: Results, spec: RunSpec, factors: Mapping[str, str]) -> dict[str,
         raise ValueError(f"run {row['run']} is done but its result cannot be found")
     row |= result["metrics"]
     row |= {f"cost/{name}": value for name, value in result["cost"].items()}
+    if "train_seconds" in result["cost"]:
+        row["cost/device_hours"] = result["cost"]["train_seconds"] / 3600
     return row | {name: result["execution"].get(name) for name in EXECUTION_COLUMNS}
 
 
-def _lineage(spec: RunSpec, chosen: dict[str, Any] | None) -> dict[str, Any]:
+def _lineage(spec: Spec, chosen: dict[str, Any] | None) -> dict[str, Any]:
     """parent, lr and the columns of the parent: as declared, or, in a finished transfer, as chosen."""
+    if isinstance(spec, TimingSpec):
+        return dict.fromkeys(("parent", "lr", *PARENT_COLUMNS))
     parents = {run_id(run): run for run in (spec.transfer.parents if spec.transfer else ())}
     parent = parents[chosen["parent"]] if chosen else spec.upstream
     facts = {name: value_at(parent, field) for name, field in PARENT_COLUMNS.items()}
@@ -179,7 +194,7 @@ def check_seeds(table: pd.DataFrame) -> None:
             raise ValueError(f"seeds {seeds} of one cell gave bit-equal metrics, so they are not independent: {names}")
 
 
-def load_probe(store: Results, runs: Sequence[RunSpec], name: str) -> dict[str, np.ndarray]:
+def load_probe(store: Results, runs: Sequence[Spec], name: str) -> dict[str, np.ndarray]:
     """Run id -> array `name` of the run's probes.npz, for the done runs that have it."""
     arrays: dict[str, np.ndarray] = {}
     for spec in dict.fromkeys(runs):

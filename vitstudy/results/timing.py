@@ -1,101 +1,80 @@
-"""Figure 12: inference speed and the largest batch, per model and input size. Pairs of like size are those of like FLOPs.
-
-The verdicts on C41, C42, C43 and C47 are in `timing_claims`. A row of the table is one repeat; repeats stand for seeds.
-"""
+"""The report of the study `timing` (Figure 12): images/s and largest batch of each model at each input size."""
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
-from vitstudy.results.stats import by_seed, metric_values, t_interval
-
-SPEED, BATCH = "timing/images_per_s", "timing/max_batch"
-LIKE = 1.5
-"""Models whose FLOPs at the middle size differ by at most this factor are of like size (the paper's B/32 and R50x1: 1.07)."""
-
-
-class Pair(NamedTuple):
-    """A ViT and the ResNet of nearest FLOPs; `flops`: the ViT's, of one image of the middle size."""
-
-    vit: str
-    resnet: str
-    flops: float
+from vitstudy.results.paper_scaling import figure12
+from vitstudy.results.section import Report, Section, state_notes
+from vitstudy.results.speeds import SPEED, pairs, ratio, speeds
+from vitstudy.results.stats import t_interval
+from vitstudy.results.timing_claims import verdicts
 
 
-def speeds(table: pd.DataFrame) -> pd.DataFrame:
-    """One row per model and input size: family, model, image_size, mean, half, n (images/s, 95 % t interval over repeats),
-    best_batch, max_batch (NaN: not searched), memory_limit_bytes, forward_flops, params. Models by family and parameters.
-    """
-    rows = []
-    cells = table[["family", "model", "image_size"]].drop_duplicates()
-    for family, model, size in cells.itertuples(index=False, name=None):
-        chosen = table[(table["model"] == model) & (table["image_size"] == size)]
-        row = {"family": family, "model": model, "image_size": int(size)}
-        row |= t_interval(measured(table, SPEED, model, size))._asdict()
-        for name in ("timing/best_batch", BATCH, "timing/memory_limit_bytes", "cost/forward_flops", "cost/params"):
-            values = chosen.loc[chosen["state"] == "done", name].dropna() if name in chosen else []
-            row[name.split("/")[1]] = float(np.median(values)) if len(values) else float("nan")
-        rows.append(row)
-    names = ["family", "model", "image_size", "mean", "half", "n", "best_batch", "max_batch", "memory_limit_bytes"]
-    frame = pd.DataFrame(rows, columns=[*names, "forward_flops", "params"])
-    rank = {"vit": 1, "resnet": 0, "hybrid": 2}
-    frame["rank"] = [rank.get(family, 3) for family in frame["family"]]
-    frame["size"] = frame.groupby("model", sort=False)["params"].transform("mean")
-    ordered = frame.sort_values(["rank", "size", "model", "image_size"], kind="stable", ignore_index=True)
-    return ordered.drop(columns=["rank", "size"])
-
-
-def measured(table: pd.DataFrame, metric: str, model: str, size: float) -> pd.Series:
-    """The finished values of one model and size, by repeat; empty for a metric that no run has."""
-    if metric not in table:
-        return pd.Series(dtype=float)
-    return by_seed(table, metric, ("model", "image_size"), (model, size))
-
-
-def shared_sizes(table: pd.DataFrame, *models: str) -> list[int]:
-    """The input sizes at which all `models` have a finished speed, ascending."""
-    done = table[metric_values(table, SPEED).notna()] if SPEED in table else table.iloc[:0]
-    sets = [set(done.loc[done["model"] == model, "image_size"].astype(int)) for model in models]
-    return sorted(set.intersection(*sets)) if sets else []
-
-
-def middle(sizes: list[int]) -> int:
-    """The middle one, the larger of two: 224 px of the paper's 64, 128, 224, 384, 512."""
-    return sizes[len(sizes) // 2]
-
-
-def pairs(table: pd.DataFrame) -> tuple[Pair, ...]:
-    """Each ViT with the ResNet of nearest FLOPs at the middle size of both, within the factor LIKE; small to large.
-
-    Empty when FLOPs are not known. This is how the paper pairs B/32 with R50x1 and L/16 with R152x2 (C47).
-    """
+def timing(table: pd.DataFrame, metric: str, scale: str) -> Report:
+    """Figure 12. `metric` is not used: the columns ``timing/...`` are. Raises ValueError when a repeat occurs twice."""
     frame = speeds(table)
-    models = frame.groupby("family", sort=False)["model"].unique().to_dict()
-    found = []
-    for vit in models.get("vit", ()):
-        best: tuple[float, Pair] | None = None
-        for resnet in models.get("resnet", ()):
-            sizes = shared_sizes(table, vit, resnet)
-            if not sizes:
-                continue
-            ours, its = (_flops(frame, model, middle(sizes)) for model in (vit, resnet))
-            distance = abs(np.log(ours / its))
-            if distance <= np.log(LIKE) and (best is None or distance < best[0]):
-                best = (distance, Pair(vit, resnet, ours))
-        if best:
-            found.append(best[1])
-    return tuple(sorted(found, key=lambda pair: pair.flops))
+    partners = {pair.vit: pair for pair in pairs(table, frame)}
+    columns: dict[str, list[float]] = {"ratio": [], "ratio_low": [], "ratio_high": []}
+    rows = []
+    for row in frame.to_dict("records"):
+        pair, size = partners.get(row["model"]), row["image_size"]
+        log = t_interval(ratio(table, pair, size)) if pair else t_interval([])
+        for name, value in (("ratio", log.mean), ("ratio_low", log.low), ("ratio_high", log.high)):
+            columns[name].append(math.exp(value))
+        rows.append(
+            (
+                row["model"],
+                str(size),
+                _speed(row["mean"], row["half"]),
+                str(row["n"]),
+                _count(row["best_batch"]),
+                f"{math.exp(log.mean):.2f} {pair.resnet}" if pair and log.n else "",
+                _count(row["max_batch"]),
+            )
+        )
+    frame = frame.assign(**columns)
+    devices = sorted(str(name) for name in table["device_name"].dropna().unique()) if "device_name" in table else []
+    title = f"Figure 12 at scale {scale} on {', '.join(devices) or 'no device yet'}"
+    headers = ("model", "px", "images/s", "n", "best batch", "x ResNet", "largest batch")
+    ours = Section("figure12", title, headers, tuple(rows), frame)
+    return Report((ours, _paper()), verdicts(table, frame, scale), _notes(table, frame))
 
 
-def _flops(frame: pd.DataFrame, model: str, size: int) -> float:
-    return float(frame.loc[(frame["model"] == model) & (frame["image_size"] == size), "forward_flops"].iloc[0])
+def _notes(table: pd.DataFrame, frame: pd.DataFrame) -> tuple[str, ...]:
+    notes = [
+        "images/s: inference, best over batch sizes, mean ± 95 % t interval over n repeats (of one process run after another: "
+        "it holds for this machine)",
+        "x ResNet: speed over that of the ResNet of nearest FLOPs at the middle size, if within a factor of 1.5",
+    ]
+    limits = sorted(frame["memory_limit_bytes"].dropna().unique())
+    if limits:
+        notes.append(f"largest batch: within {', '.join(f'{limit / 2**30:.3g} GiB' for limit in limits)}")
+    if frame["max_batch"].isna().all():
+        notes.append("the largest batch was not searched here")
+    if SPEED not in table:
+        notes.append("nothing has been measured yet")
+    return (*notes, *state_notes(table))
 
 
-def ratio(table: pd.DataFrame, pair: Pair, size: int) -> pd.Series:
-    """ln(images/s of the ViT over that of the ResNet), by repeat."""
-    vit, resnet = (measured(table, SPEED, model, size) for model in (pair.vit, pair.resnet))
-    return (vit / resnet).dropna().map(math.log)
+def _paper() -> Section:
+    frame = figure12()
+    rows = tuple(
+        (row["model"], str(row["image_size"]), f"{row['images_per_s']:,.0f}", str(row["max_batch"]))
+        for row in frame.to_dict("records")
+    )
+    title = "The paper's Figure 12, per TPUv3 core, read from the drawing; the search stopped at 1024"
+    return Section("paper", title, ("model", "px", "images/s", "largest batch"), rows, frame)
+
+
+def _speed(mean: float, half: float) -> str:
+    if pd.isna(mean):
+        return "–"
+    digits = 0 if mean >= 100 else 1
+    return f"{mean:,.{digits}f}" + ("" if pd.isna(half) else f" ± {half:,.{digits}f}")
+
+
+def _count(value: float) -> str:
+    return "–" if pd.isna(value) else f"{value:,.0f}"

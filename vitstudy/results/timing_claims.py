@@ -10,8 +10,8 @@ import math
 import numpy as np
 import pandas as pd
 
+from vitstudy.results.speeds import BATCH, LIKE, SPEED, Pair, measured, middle, pairs, ratio, shared_sizes
 from vitstudy.results.stats import LEVEL, Interval, t_interval
-from vitstudy.results.timing import BATCH, LIKE, SPEED, Pair, measured, middle, pairs, ratio, shared_sizes, speeds
 from vitstudy.results.verdicts import Verdict, Word
 
 MUST_AGREE: tuple[str, ...] = ("device_name", "precision", "threads")
@@ -21,8 +21,8 @@ COMPARABLE = 2.0
 """Speeds within this factor are called comparable (ours; the paper's pairs lie between 0.54 and 1.32)."""
 
 
-def verdicts(table: pd.DataFrame, scale: str) -> tuple[Verdict, ...]:
-    """C41, C42, C43, C47, or why the measurements cannot answer them."""
+def verdicts(table: pd.DataFrame, frame: pd.DataFrame, scale: str) -> tuple[Verdict, ...]:
+    """C41, C42, C43, C47, or why the measurements cannot answer them. `frame` is `speeds(table)`."""
     done = table[table["state"] == "done"]
     problem = ""
     for name in MUST_AGREE:
@@ -31,7 +31,7 @@ def verdicts(table: pd.DataFrame, scale: str) -> tuple[Verdict, ...]:
     devices = sorted(str(name) for name in done["device_name"].dropna().unique()) if "device_name" in done else []
     where = f"{scale} scale, {'/'.join(devices) or 'no device yet'}"
     rules = {"C41": _c41, "C42": _c42, "C43": _c43, "C47": _c47}
-    judged = {claim: ("not comparable", problem) if problem else rule(table) for claim, rule in rules.items()}
+    judged = {claim: ("not comparable", problem) if problem else rule(table, frame) for claim, rule in rules.items()}
     return tuple(Verdict(claim, word, f"{reason}; {where}.") for claim, (word, reason) in judged.items())  # type: ignore[arg-type]
 
 
@@ -39,7 +39,7 @@ def _no_pair() -> tuple[Word, str]:
     return "not comparable", f"no ViT and ResNet whose FLOPs are within a factor of {LIKE:g} were both measured"
 
 
-def _c41(table: pd.DataFrame) -> tuple[Word, str]:
+def _c41(table: pd.DataFrame, frame: pd.DataFrame) -> tuple[Word, str]:
     """C41: the inference speed of a ViT is comparable to that of a ResNet of like size.
 
     Over all pairs of like FLOPs and all input sizes that both have:
@@ -51,7 +51,7 @@ def _c41(table: pd.DataFrame) -> tuple[Word, str]:
     """
     ratios = [
         (pair, size, ratio(table, pair, size))
-        for pair in pairs(table)
+        for pair in pairs(table, frame)
         for size in shared_sizes(table, pair.vit, pair.resnet)
     ]
     ratios = [(pair, size, values) for pair, size, values in ratios if len(values)]
@@ -81,7 +81,7 @@ def _high(means: list[tuple[float, Pair, int]]) -> tuple[float, Pair, int]:
     return max(means, key=lambda each: each[0])
 
 
-def _c42(table: pd.DataFrame) -> tuple[Word, str]:
+def _c42(table: pd.DataFrame, frame: pd.DataFrame) -> tuple[Word, str]:
     """C42: the bi-quadratic cost in image size only just starts to show, for the largest model at the largest sizes.
 
     Slope of ln(speed) over ln(pixels) of the largest ViT between its two largest sizes: -1 if cost grows with the number of
@@ -92,7 +92,6 @@ def _c42(table: pd.DataFrame) -> tuple[Word, str]:
     not separable   otherwise, or one repeat
     not comparable  no ViT was measured at two sizes
     """
-    frame = speeds(table)
     vits = [
         name for name in frame.loc[frame["family"] == "vit", "model"].unique() if len(shared_sizes(table, name)) > 1
     ]
@@ -127,7 +126,7 @@ def _slope(table: pd.DataFrame, model: str) -> Interval:
     return t_interval(fall / (2 * math.log(large / small)))
 
 
-def _c43(table: pd.DataFrame) -> tuple[Word, str]:
+def _c43(table: pd.DataFrame, frame: pd.DataFrame) -> tuple[Word, str]:
     """C43: a large ViT fits larger batches than a large ResNet.
 
     The largest ViT and the largest ResNet by parameters, at each input size where both were searched. A limit of memory
@@ -138,7 +137,6 @@ def _c43(table: pd.DataFrame) -> tuple[Word, str]:
     not separable   equal everywhere (the search goes in steps and stops at a limit), or larger here and smaller there
     not comparable  the search was not made for both
     """
-    frame = speeds(table)
     names = {family: rows["model"].iloc[-1] for family, rows in frame.groupby("family", sort=False)}
     if not {"vit", "resnet"} <= set(names):
         return "not comparable", "a ViT and a ResNet are needed"
@@ -156,7 +154,7 @@ def _c43(table: pd.DataFrame) -> tuple[Word, str]:
     return ("contradicted" if min(signs) < 0 and max(signs) <= 0 else "not separable"), numbers
 
 
-def _c47(table: pd.DataFrame) -> tuple[Word, str]:
+def _c47(table: pd.DataFrame, frame: pd.DataFrame) -> tuple[Word, str]:
     """C47: the smallest ViT is at least as fast as the ResNet that it is paired with (B/32 and R50x1).
 
     The pair of fewest FLOPs, at the middle input size (224 px in the paper), speed of the ViT over that of the ResNet:
@@ -166,7 +164,7 @@ def _c47(table: pd.DataFrame) -> tuple[Word, str]:
     not separable   it holds 1, or one repeat
     not comparable  no pair of like FLOPs
     """
-    found = pairs(table)
+    found = pairs(table, frame)
     if not found:
         return _no_pair()
     pair = found[0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from vitstudy.results.frontier import Frontier, fit
@@ -47,6 +46,7 @@ class Transfers:
 
 def transfers(table: pd.DataFrame, metric: str) -> Transfers:
     """From the study's finetune rows. Raises ValueError for an unknown metric, or two runs of one cell, target and seed."""
+    table = table.reset_index(drop=True)
     rows = table[table["stage"] == "finetune"].copy()
     rows["value"] = metric_values(table, metric)[rows.index]
     targets = tuple(dict.fromkeys(rows["source"]))
@@ -72,9 +72,10 @@ def _cells(rows: pd.DataFrame) -> pd.DataFrame:
         found.append({**dict(zip(CELL, cell, strict=True)), **costs})
     cells = pd.DataFrame(found, columns=[*CELL, "params", "flops", "seconds"])
     cells["rank"] = [ORDER.index(name) if name in ORDER else len(ORDER) for name in cells["family"]]
-    # before anything has finished, the order of the grid stands in for the unknown size
+    # until every model of a family has finished a run, the order of the grid stands in for the unknown sizes
     size = cells.groupby("model", sort=False)["params"].transform("mean")
-    cells["size"] = size.fillna(pd.Series(np.arange(len(cells), dtype=float), index=cells.index))
+    known = size.notna().groupby(cells["family"]).transform("all")
+    cells["size"] = size.where(known, cells.groupby("model", sort=False).ngroup())
     return cells.sort_values(["rank", "size", "upstream_steps"], kind="stable", ignore_index=True).drop(
         columns=["rank", "size"]
     )

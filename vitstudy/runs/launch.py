@@ -7,15 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 from vitstudy.runs.progress import Display
-from vitstudy.runs.store import Store
-from vitstudy.study.spec import RunSpec
+from vitstudy.runs.store import ENDED, State, Store
+from vitstudy.study.timing import Spec
 
 POLL_S = 0.3
 EX_TEMPFAIL = 75
@@ -45,29 +44,31 @@ def default_jobs(pending: int) -> int:
 class Launcher:
     """Runs a grid with `jobs` local workers until nothing is left, a run fails (`fail_fast`), time is up or it is stopped."""
 
-    def __init__(self, store: Store, specs: Sequence[RunSpec], options: Options, display: Display) -> None:
+    def __init__(self, store: Store, specs: Sequence[Spec], options: Options, display: Display) -> None:
         self.store, self.specs, self.options, self.display = store, specs, options, display
         self.stopping = False
         self.workers: list[subprocess.Popen[bytes]] = []
         self.log = store.root / "workers.log"
+        self.states: list[State] = ["planned"] * len(specs)
 
-    def run(self) -> Counter[str]:
-        """The states of all runs at the end."""
+    def run(self) -> None:
+        """Until no worker is left."""
         deadline = time.monotonic() + self.options.max_seconds if self.options.max_seconds else None
         previous = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             with self.display, self.log.open("ab") as log:
                 self.workers = [self._start(i, log) for i in range(self.options.jobs)]
                 while any(worker.poll() is None for worker in self.workers):
-                    states = self._states()
-                    self.display.update(self.store, self.specs, states)
-                    if self.options.fail_fast and (states["failed"] or states["diverged"]):
+                    self._look()
+                    self.display.update(self.store, self.specs, self.states)
+                    if self.options.fail_fast and not {"failed", "diverged"}.isdisjoint(self.states):
                         self.stop()
                     if deadline and time.monotonic() > deadline:
                         self.stop()
                     self._replace_dead(log)
                     time.sleep(POLL_S)
-                self.display.update(self.store, self.specs, self._states(), final=True)
+                self._look()
+                self.display.update(self.store, self.specs, self.states, final=True)
         finally:
             for worker in self.workers:
                 if worker.poll() is None:
@@ -75,7 +76,6 @@ class Launcher:
             for number, handler in previous.items():
                 signal.signal(number, handler)
         self._explain_dead()
-        return self._states()
 
     def _explain_dead(self) -> None:
         """A worker that broke before it could tell a run's status: its last words."""
@@ -122,5 +122,8 @@ class Launcher:
             self.workers[i] = self._start(i, log)
             time.sleep(0.5)  # never a tight loop, whatever kills them
 
-    def _states(self) -> Counter[str]:
-        return Counter(self.store.state(spec) for spec in self.specs)
+    def _look(self) -> None:
+        """What ended stays as it is: of a large grid, only what is left is looked at again."""
+        for i, spec in enumerate(self.specs):
+            if self.states[i] not in ENDED:
+                self.states[i] = self.store.state(spec)

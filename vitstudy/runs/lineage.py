@@ -47,7 +47,9 @@ def weights(store: Store, run: RunSpec) -> dict[str, Tensor]:
     content = path.read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if found != expected:
-        raise StoreError(f"{path}: SHA-256 is {found}, its result says {expected}; remove the directory to train it again")
+        raise StoreError(
+            f"{path}: SHA-256 is {found}, its result says {expected}; remove the directory to train it again"
+        )
     return load(content)
 
 

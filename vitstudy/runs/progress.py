@@ -13,8 +13,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from vitstudy.runs.store import Store
-from vitstudy.study.spec import RunSpec
+from vitstudy.runs.store import ENDED, State, Store, seconds_of
+from vitstudy.study.timing import Spec
 
 LINE_EVERY_S = 20.0
 
@@ -28,13 +28,17 @@ def duration(seconds: float) -> str:
     return f"{seconds / 86400:,.0f} days"
 
 
+def _value(metric: str, value: float) -> str:
+    return f"{value:,.4g}" if metric.startswith("timing/") else f"{100 * value:.1f} %"
+
+
 class Display:
     """Runs done, running and left, the last results, and the time that is left."""
 
     def __init__(self, console: Console, metric: str) -> None:
         self.console, self.metric = console, metric
         self.live = Live(console=console, refresh_per_second=4) if console.is_terminal else None
-        self.seen: dict[str, str] = {}
+        self.seen: set[int] = set()
         self.results: list[str] = []
         self.start, self.done_before, self.last_line = time.monotonic(), -1.0, 0.0
 
@@ -53,9 +57,9 @@ class Display:
         """One line, above the live display."""
         self.console.print(message, style="yellow", highlight=False)
 
-    def update(self, store: Store, specs: Sequence[RunSpec], states: Counter[str], final: bool = False) -> None:
-        """Show what is true now."""
-        running = self._note_results(store, specs)
+    def update(self, store: Store, specs: Sequence[Spec], found: Sequence[State], final: bool = False) -> None:
+        """Show what is true now; `found`: the state of each run."""
+        states, running = Counter(found), self._note_results(store, specs, found)
         finished = states["done"] + states["failed"] + states["diverged"]
         progress = finished + sum(share for _, share in running)
         if self.done_before < 0:
@@ -74,26 +78,24 @@ class Display:
             self.last_line = time.monotonic()
             self.console.print(head, highlight=False)
 
-    def _note_results(self, store: Store, specs: Sequence[RunSpec]) -> list[tuple[str, float]]:
-        running = []
-        for spec in specs:
-            name, state = store.path(spec).name, store.state(spec)
+    def _note_results(self, store: Store, specs: Sequence[Spec], found: Sequence[State]) -> list[tuple[str, float]]:
+        running, known = [], bool(self.done_before >= 0)
+        for i, (spec, state) in enumerate(zip(specs, found, strict=True)):
             if state == "running":
                 status = store.status(spec)
-                running.append((name, status.get("step", 0) / spec.optim.steps))
-            if state in ("done", "failed", "diverged") and self.seen.get(name) != state:
-                first, self.seen[name] = not self.seen.get("started"), state
-                if not first or self.done_before >= 0:
-                    self._result(store, spec, name, state)
-        self.seen["started"] = "yes"
+                running.append((store.path(spec).name, status.get("step", 0) / status.get("steps", 1)))
+            elif state in ENDED and i not in self.seen:
+                self.seen.add(i)
+                if known:  # what had ended before this launch is no news
+                    self._result(store, spec, store.path(spec).name, state)
         return running
 
-    def _result(self, store: Store, spec: RunSpec, name: str, state: str) -> None:
+    def _result(self, store: Store, spec: Spec, name: str, state: str) -> None:
         result = store.result(spec) if state == "done" else None
         if result:
             value = result["metrics"].get(self.metric)
-            shown = "" if value is None else f"{self.metric} {100 * value:.1f} %"
-            line = f"{name}  {shown}  {duration(result['cost']['train_seconds'])}"
+            shown = "" if value is None else f"{self.metric} {_value(self.metric, value)}"
+            line = f"{name}  {shown}  {duration(seconds_of(result))}"
         else:
             line = f"{name}  {state}: {store.status(spec).get('error', '')}"
         self.results.append(line)

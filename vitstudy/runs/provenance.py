@@ -31,8 +31,8 @@ LIBRARIES = (
 ROOT = Path(__file__).parents[2]
 
 
-def environment(execution: Execution, manifest_sha256: str) -> dict[str, Any]:
-    """The content of env.json, without its segments. Names no path of the machine."""
+def environment(execution: Execution, manifest_sha256: str | None) -> dict[str, Any]:
+    """The content of env.json, without its segments. Names no path of the machine. No manifest: a run without data."""
     return {
         "execution": execution.model_dump(mode="json"),
         "data_manifest_sha256": manifest_sha256,

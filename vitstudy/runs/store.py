@@ -20,9 +20,17 @@ from vitstudy.errors import UserError
 from vitstudy.files import read_json, write_json
 from vitstudy.runs.leases import LEASE_TTL_S, Leases
 from vitstudy.study.identity import run_id, run_name
-from vitstudy.study.spec import RunSpec
+from vitstudy.study.timing import Spec, spec_from
 
 State = Literal["planned", "running", "done", "failed", "diverged", "interrupted"]
+ENDED: tuple[State, ...] = ("done", "failed", "diverged")
+"""Nothing more happens to such a run unless it is asked for."""
+
+
+def seconds_of(result: dict[str, Any]) -> float:
+    """How long a finished run worked: its training, or its measurement."""
+    cost = result["cost"]
+    return float(cost["train_seconds"] if "train_seconds" in cost else cost["timing_seconds"])
 
 
 class StoreError(UserError):
@@ -36,11 +44,11 @@ class Store:
         self.root = Path(root)
         self.leases = Leases(self.root / "claims", lease_ttl_s)
 
-    def path(self, spec: RunSpec) -> Path:
+    def path(self, spec: Spec) -> Path:
         """The run's directory."""
         return self.root / run_name(spec)
 
-    def create(self, spec: RunSpec) -> Path:
+    def create(self, spec: Spec) -> Path:
         """Make the run's directory with its spec, or check the spec that is there. Raises StoreError."""
         path = self.path(spec)
         try:
@@ -66,11 +74,11 @@ class Store:
                 f"{self.root}: cannot be written ({error.strerror}); choose another with --store DIR"
             ) from error
 
-    def read_spec(self, path: Path) -> RunSpec:
+    def read_spec(self, path: Path) -> Spec:
         """The spec of a run directory. Raises StoreError when it is unreadable or disagrees with the directory's id."""
         file = path / "spec.json"
         try:
-            spec = RunSpec.model_validate(read_json(file))
+            spec = spec_from(read_json(file))
         except (OSError, ValueError, ValidationError) as error:
             raise StoreError(f"{file}: not a valid spec ({error})") from error
         if path.name != run_name(spec):
@@ -80,7 +88,7 @@ class Store:
             )
         return spec
 
-    def result(self, spec: RunSpec) -> dict[str, Any] | None:
+    def result(self, spec: Spec) -> dict[str, Any] | None:
         """The parsed result.json of a done run, else None. Raises StoreError when it belongs to another run."""
         file = self.path(spec) / "result.json"
         try:
@@ -93,11 +101,11 @@ class Store:
             raise StoreError(f"{file}: belongs to run {result.get('run_id')}, not {run_id(spec)}")
         return result
 
-    def is_done(self, spec: RunSpec) -> bool:
+    def is_done(self, spec: Spec) -> bool:
         """Whether a result was published."""
         return (self.path(spec) / "result.json").exists()
 
-    def status(self, spec: RunSpec) -> dict[str, Any]:
+    def status(self, spec: Spec) -> dict[str, Any]:
         """The last status.json; empty before the first."""
         try:
             status: dict[str, Any] = read_json(self.path(spec) / "status.json")
@@ -105,11 +113,11 @@ class Store:
             return {}
         return status
 
-    def set_status(self, spec: RunSpec, state: State, **facts: Any) -> None:
+    def set_status(self, spec: Spec, state: State, **facts: Any) -> None:
         """Write status.json: the state, the time (Unix seconds) and facts such as step, images_per_s, error."""
         write_json(self.path(spec) / "status.json", {"state": state, "time": time.time(), **facts})
 
-    def state(self, spec: RunSpec) -> State:
+    def state(self, spec: Spec) -> State:
         """What is true now: done if published, running only under a live lease, else the last status."""
         if self.is_done(spec):
             return "done"
@@ -121,11 +129,11 @@ class Store:
         state: State = status["state"]
         return state
 
-    def ended(self, spec: RunSpec) -> bool:
+    def ended(self, spec: Spec) -> bool:
         """Whether there is nothing to run: done, or failed or diverged and not asked for again."""
         return self.is_done(spec) or self.status(spec).get("state") in ("failed", "diverged")
 
-    def reset(self, spec: RunSpec) -> None:
+    def reset(self, spec: Spec) -> None:
         """Make a failed or diverged run planned again: its status and checkpoints go, its spec and log stay."""
         path = self.path(spec)
         shutil.rmtree(path / "checkpoints", ignore_errors=True)

@@ -22,7 +22,7 @@ from vitstudy.errors import UserError
 from vitstudy.files import sha256, write_json
 from vitstudy.runs.store import Store
 from vitstudy.study.identity import run_id
-from vitstudy.study.spec import RunSpec
+from vitstudy.study.timing import Spec
 
 INIT_TIMEOUT_S, FINISH_TIMEOUT_S = 10, 60
 
@@ -87,7 +87,7 @@ def launch(argv: Sequence[str], log: Path, wait_s: float = 2.5) -> int | None:
         return None
 
 
-def push(store: Store, specs: Sequence[RunSpec], summary: Summary, mode: str, project: str) -> str:
+def push(store: Store, specs: Sequence[Spec], summary: Summary, mode: str, project: str) -> str:
     """Mirror the finished runs among `specs` and the summary; a line that says what was done. Raises TrackingError."""
     folder = _own_folder(store)
     mode, message = resolve_mode(mode)
@@ -132,13 +132,14 @@ class _Run:
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _run(store: Store, spec: RunSpec, study: str) -> tuple[_Run, Summary | None]:
+def _run(store: Store, spec: Spec, study: str) -> tuple[_Run, Summary | None]:
     result, path = store.result(spec), store.path(spec)
     assert result is not None
     config = {**spec.model_dump(mode="json"), "execution": result["execution"]}
     facts = {**result["metrics"], **{f"cost/{name}": value for name, value in result["cost"].items()}}
     history = []
-    for line in (path / "metrics.jsonl").read_text().splitlines():
+    log = path / "metrics.jsonl"
+    for line in log.read_text().splitlines() if log.exists() else ():  # a timing run has no steps
         row = json.loads(line)
         numbers = {key: value for key, value in row.items() if key != "step" and isinstance(value, int | float)}
         history.append((int(row["step"]), numbers))

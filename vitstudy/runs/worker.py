@@ -10,7 +10,8 @@ from types import FrameType
 from vitstudy.runs.execute import DIVERGED, DONE, FAILED, INTERRUPTED, execute
 from vitstudy.runs.store import Store
 from vitstudy.study.identity import run_id
-from vitstudy.study.spec import Execution, RunSpec
+from vitstudy.study.spec import Execution
+from vitstudy.study.timing import Spec
 
 
 class StopRequest:
@@ -34,14 +35,15 @@ class StopRequest:
         return self._asked or (self._deadline is not None and time.monotonic() >= self._deadline)
 
 
-def work(store: Store, specs: Sequence[RunSpec], execution: Execution, stop: StopRequest, poll_s: float = 0.5) -> int:
+def work(store: Store, specs: Sequence[Spec], execution: Execution, stop: StopRequest, poll_s: float = 0.5) -> int:
     """Execute all runs that have not ended; wait for those that others hold, and take over what they drop.
 
     Returns 75 when stopped, else 0: how the runs ended is in the store.
     """
-    given_up: set[RunSpec] = set()  # failed here, and the disk may not even have taken their status: never in a loop
+    given_up: set[Spec] = set()  # failed here, and the disk may not even have taken their status: never in a loop
     while not stop():
-        left = [spec for spec in specs if not given_up.intersection((spec, *spec.needs)) and not store.ended(spec)]
+        lost = {spec for spec in given_up if not store.ended(spec)}  # their status could not be written
+        left = [spec for spec in specs if not lost.intersection((spec, *spec.needs)) and not store.ended(spec)]
         if not left:
             return 0
         spec, code = _work_on_one(store, left, execution, stop)
@@ -53,8 +55,8 @@ def work(store: Store, specs: Sequence[RunSpec], execution: Execution, stop: Sto
 
 
 def _work_on_one(
-    store: Store, specs: Sequence[RunSpec], execution: Execution, stop: StopRequest
-) -> tuple[RunSpec | None, int]:
+    store: Store, specs: Sequence[Spec], execution: Execution, stop: StopRequest
+) -> tuple[Spec | None, int]:
     """The run that was executed and its exit code; None when all are held by others."""
     for spec in specs:
         if not all(store.ended(need) for need in spec.needs):
@@ -69,7 +71,7 @@ def _work_on_one(
     return None, DONE
 
 
-def _orphaned(store: Store, spec: RunSpec) -> int:
+def _orphaned(store: Store, spec: Spec) -> int:
     """A run whose needed run failed or diverged is marked so and not executed: 70; else 0."""
     lost = [need for need in spec.needs if not store.is_done(need)]
     if not lost:

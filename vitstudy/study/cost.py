@@ -1,6 +1,7 @@
 """Parameters and compute of a network as closed formulas on its spec: nothing is built. 1 multiply-add = 2 FLOPs.
 
-Counted: matrix products and convolutions (Table 6's exaFLOPs count these). A test compares every kind with the network itself.
+Counted: matrix products and convolutions, padding included, as hardware executes them. What Table 6 counts instead is in
+`vitstudy.results.accounting`. Tests compare every kind with the network itself.
 """
 
 from __future__ import annotations
@@ -12,9 +13,23 @@ from vitstudy.study.models import HybridSpec, ModelSpec, ResNetSpec, Transformer
 from vitstudy.study.spec import RunSpec
 
 
-class Convolution(NamedTuple):
-    """One convolution without bias: `out` x `out` pixels out, kernel x kernel, channels in and out, GroupNorm channels after."""
+class Split(NamedTuple):
+    """FLOPs of one image's forward pass by part. A hybrid's stem is convolution, its 1 x 1 projection patch embedding.
 
+    attention: q, k, v, logits (those of relative positions too), weighted sum, output projection; head: hidden layer too.
+    """
+
+    patch_embedding: int
+    attention: int
+    mlp: int
+    convolution: int
+    head: int
+
+
+class Convolution(NamedTuple):
+    """One convolution without bias: `side` x `side` pixels in, `out` x `out` out; `normed`: channels of its GroupNorm, or 0."""
+
+    side: int
     out: int
     kernel: int
     chans_in: int
@@ -36,7 +51,8 @@ def convolutions(model: ResNetSpec | HybridSpec) -> Iterator[Convolution]:
     """All of the stem and the stages. `normed`: channels of the GroupNorm that belongs to it (before it in v2, after in v1)."""
     post = model.family == "hybrid"
     side = -(-model.image_size // 2)
-    yield Convolution(side, 7 if model.stem == "imagenet" else 3, model.in_chans, model.width, model.width * post)
+    kernel = 7 if model.stem == "imagenet" else 3
+    yield Convolution(model.image_size, side, kernel, model.in_chans, model.width, model.width * post)
     if model.stem == "imagenet":
         side = -(-side // 2)
     chans = model.width
@@ -44,28 +60,38 @@ def convolutions(model: ResNetSpec | HybridSpec) -> Iterator[Convolution]:
         mid = model.width * 2**stage
         for block in range(blocks):
             out = -(-side // 2) if stage and not block else side
-            yield Convolution(side, 1, chans, mid, mid if post else chans)
-            yield Convolution(out, 3, mid, mid, mid)
-            yield Convolution(out, 1, mid, 4 * mid, 4 * mid if post else mid)
+            yield Convolution(side, side, 1, chans, mid, mid if post else chans)
+            yield Convolution(side, out, 3, mid, mid, mid)
+            yield Convolution(out, out, 1, mid, 4 * mid, 4 * mid if post else mid)
             if not block:
-                yield Convolution(out, 1, chans, 4 * mid, 4 * mid * post)
+                yield Convolution(side, out, 1, chans, 4 * mid, 4 * mid * post)
             side, chans = out, 4 * mid
+
+
+def split(model: ModelSpec) -> Split:
+    """FLOPs of one image's forward pass, by part."""
+    convolution = 0
+    if isinstance(model, ResNetSpec | HybridSpec):
+        convolution = 2 * sum(layer.macs for layer in convolutions(model))
+    if isinstance(model, ResNetSpec):
+        return Split(0, 0, 0, convolution, 2 * last_chans(model) * model.num_classes)
+    patches, dim = model.grid[0] * model.grid[1], model.hidden_dim
+    tokens = patches + (model.pool == "cls")
+    attention = 4 * tokens * dim**2 + 2 * tokens**2 * dim
+    if model.posemb == "relative":
+        attention += patches**2 * dim
+    return Split(
+        patch_embedding=2 * patches * _patch(model) * dim,
+        attention=2 * model.num_layers * attention,
+        mlp=2 * model.num_layers * 2 * tokens * dim * model.mlp_dim,
+        convolution=convolution,
+        head=2 * (dim**2 * model.prelogits + dim * model.num_classes),
+    )
 
 
 def forward_flops(model: ModelSpec) -> int:
     """FLOPs of one image's forward pass."""
-    macs = 0
-    if isinstance(model, ResNetSpec | HybridSpec):
-        macs += sum(layer.macs for layer in convolutions(model))
-    if isinstance(model, ResNetSpec):
-        return 2 * (macs + last_chans(model) * model.num_classes)
-    patches, dim = model.grid[0] * model.grid[1], model.hidden_dim
-    tokens = patches + (model.pool == "cls")
-    block = 4 * tokens * dim**2 + 2 * tokens**2 * dim + 2 * tokens * dim * model.mlp_dim
-    if model.posemb == "relative":
-        block += patches**2 * dim
-    head = dim**2 * model.prelogits + dim * model.num_classes
-    return 2 * (macs + patches * _patch(model) * dim + model.num_layers * block + head)
+    return sum(split(model))
 
 
 def parameters(model: ModelSpec) -> int:
@@ -111,13 +137,14 @@ def train_flops(spec: RunSpec) -> int:
 def activation_bytes(model: ModelSpec) -> int:
     """Stored for the backward pass of one image, bf16, nothing recomputed: an upper estimate.
 
-    Convolutions: their output and its normalised copy. Transformer: 34 bytes per token, channel and layer, and the attention
-    maps (Korthikanti et al. 2022, arXiv 2205.05198, section 4.1).
+    Convolutions: their output, its normalised form, and a copy in the other precision of either (up to 2.2 x what is stored
+    where no copy is made). Transformer: 34 bytes per token, channel and layer, and the attention maps (Korthikanti et al.
+    2022, arXiv 2205.05198, section 4.1).
     """
     total = 0
     if isinstance(model, ResNetSpec | HybridSpec):
         total += sum(6 * layer.out**2 * layer.chans_out for layer in convolutions(model))
     if not isinstance(model, ResNetSpec):
-        tokens = model.grid[0] * model.grid[1] + 1
+        tokens = model.grid[0] * model.grid[1] + (model.pool == "cls")
         total += model.num_layers * (34 * tokens * model.hidden_dim + 5 * model.num_heads * tokens**2)
     return total

@@ -8,24 +8,27 @@ import re
 from functools import lru_cache
 
 from vitstudy.study.models import ResNetSpec
-from vitstudy.study.spec import RunSpec
+from vitstudy.study.timing import Spec, TimingSpec
 
 
-def canonical_json(spec: RunSpec) -> str:
+def canonical_json(spec: Spec) -> str:
     """The spec as JSON with sorted keys and no spaces; equal specs give equal text."""
     return json.dumps(spec.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 @lru_cache(maxsize=16384)
-def run_id(spec: RunSpec) -> str:
+def run_id(spec: Spec) -> str:
     """First 10 hex digits of SHA-256 over `canonical_json`."""
     return hashlib.sha256(canonical_json(spec).encode()).hexdigest()[:10]
 
 
-def run_name(spec: RunSpec) -> str:
+def run_name(spec: Spec) -> str:
     """Directory name of a run, e.g. ``vit-n-4-1d-stem-s0-3f9c1e7a42``: for people in front, the id at the end."""
     model = spec.model
-    kind = () if isinstance(model, ResNetSpec) else (model.posemb, model.posemb_at)
-    stage = () if spec.stage == "pretrain" else (spec.stage, spec.data.source)
-    words = (model.name, *kind, *stage, f"s{spec.seed}", run_id(spec))
+    if isinstance(spec, TimingSpec):
+        what: tuple[str, ...] = (f"{model.image_size}px", spec.stage)
+    else:
+        kind = () if isinstance(model, ResNetSpec) else (model.posemb, model.posemb_at)
+        what = kind if spec.stage == "pretrain" else (*kind, spec.stage, spec.data.source)
+    words = (model.name, *what, f"s{spec.seed}", run_id(spec))
     return re.sub(r"[^a-z0-9.+]+", "-", "-".join(words).lower())

@@ -30,7 +30,9 @@ class _Convolutions(Part):
     """Bottleneck stages with GroupNorm and standardised weights (BiT)."""
 
     layers: tuple[int, ...] = Field(min_length=1, description="blocks per stage, e.g. 3, 4, 6, 3")
-    width: int = Field(64, gt=0, multiple_of=8, description="channels of the stem; stage s: width x 2^s inside, 4 x at its end")
+    width: int = Field(
+        64, gt=0, multiple_of=8, description="channels of the stem; stage s: width x 2^s inside, 4 x at its end"
+    )
     stem: Literal["imagenet", "small"] = Field(
         "imagenet", description="7x7 convolution and max-pool, both of stride 2; small images: one 3x3 of stride 2"
     )

@@ -51,8 +51,12 @@ class DataSpec(Part):
     def _fractals_agree(self) -> Self:
         if (self.source == "fractals") != (self.fractals is not None):
             raise ValueError(f"data.fractals is for source 'fractals', and needed there; source is '{self.source}'")
-        if self.fractals is not None and (self.train_size is not None or self.test_size is None or not self.minival_size):
-            raise ValueError("source 'fractals': classes x instances is the train size; give minival_size and test_size")
+        if self.fractals is not None and (
+            self.train_size is not None or self.test_size is None or not self.minival_size
+        ):
+            raise ValueError(
+                "source 'fractals': classes x instances is the train size; give minival_size and test_size"
+            )
         return self
 
 
@@ -76,7 +80,9 @@ class OptimSpec(Part):
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="softmax only")
     head_bias_init: float = 0.0
     early_stopping_every: int | None = Field(
-        None, gt=0, description="steps between looks at minival; the best weights are kept (Figure 4). None: the last step's"
+        None,
+        gt=0,
+        description="steps between looks at minival; the best weights are kept (Figure 4). None: the last step's",
     )
 
     @model_validator(mode="after")
@@ -94,19 +100,27 @@ class EvalSpec(Part):
     """What is measured at the end of a run (few-shot constants: big_vision evaluators/fewshot_lsr.py)."""
 
     fewshot: tuple[int, ...] = Field((5,), description="shots per class, k; empty: no few-shot evaluation")
-    fewshot_sources: tuple[str, ...] = Field((), description="data sets of the few-shot evaluation; empty: the run's own")
+    fewshot_sources: tuple[str, ...] = Field(
+        (), description="data sets of the few-shot evaluation; empty: the run's own"
+    )
     fewshot_draws: int = Field(3, gt=0, description="random draws of the k images, averaged")
     fewshot_l2: float = Field(1024.0, gt=0)
     fewshot_feature: Literal["pre_logits", "encoded"] = "pre_logits"
-    probes: tuple[Literal["posemb_similarity"], ...] = Field((), description="arrays kept for figures; see evaluation/probes")
+    probes: tuple[Literal["posemb_similarity"], ...] = Field(
+        (), description="arrays kept for figures; see evaluation/probes"
+    )
     batch_size: int = Field(500, gt=0)
 
 
 class TransferSpec(Part):
     """Where a fine-tuned network comes from, and how its learning rate is chosen (section 4.1, B.1.1)."""
 
-    parents: tuple[RunSpec, ...] = Field(min_length=1, description="pre-training runs; the best on its minival is taken")
-    tuning: tuple[RunSpec, ...] = Field((), description="the same transfer with other lr and a minival; the best lr is taken")
+    parents: tuple[RunSpec, ...] = Field(
+        min_length=1, description="pre-training runs; the best on its minival is taken"
+    )
+    tuning: tuple[RunSpec, ...] = Field(
+        (), description="the same transfer with other lr and a minival; the best lr is taken"
+    )
     posemb: Literal["interpolate", "reset"] = Field(
         "interpolate", description="position embeddings at a new resolution: 2-D interpolation (3.2), or drawn anew"
     )

@@ -35,7 +35,9 @@ TABLE6: tuple[str, ...] = (
     "R50x1+ViT-B/32", "R50x1+ViT-B/16", "R50x1+ViT-L/32", "R50x1+ViT-L/16",
 )  # fmt: skip
 
-_NAME = re.compile(r"(?:R(?P<depth>\d+)(?:x(?P<factor>\d+))?)?(?P<plus>\+)?(?:ViT-(?P<size>[A-Za-z]+)/(?P<number>\d+))?")
+_NAME = re.compile(
+    r"(?:R(?P<depth>\d+)(?:x(?P<factor>\d+))?)?(?P<plus>\+)?(?:ViT-(?P<size>[A-Za-z]+)/(?P<number>\d+))?"
+)
 
 
 def named(
@@ -58,9 +60,14 @@ def named(
     layers, dim, mlp, heads = TRANSFORMERS[size]
     transformer = {"num_layers": layers, "hidden_dim": dim, "mlp_dim": mlp, "num_heads": heads, "dropout": dropout}
     if not blocks:
-        return ViTSpec(**common, **transformer, patch_size=int(number))
+        return ViTSpec(**common, **transformer, patch_size=int(number or 0))
     if number not in ("16", "32"):
         raise ValueError(f"model '{name}': a hybrid down-samples by 16 or 32, got {number}")
     if number == "16":
         blocks = (*blocks[:2], blocks[2] + blocks[3])
     return HybridSpec(**common, **transformer, layers=blocks, width=width)
+
+
+def headless(model: ModelSpec) -> ModelSpec:
+    """The model without the hidden layer of the pre-training head, as it is fine-tuned."""
+    return model.model_copy(update={"prelogits": False}) if "prelogits" in type(model).model_fields else model

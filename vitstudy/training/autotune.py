@@ -27,13 +27,22 @@ OPTIONS: dict[str, tuple[str, ...]] = {
 
 def measure(spec: RunSpec, execution: Execution, seconds: float = 0.4) -> list[tuple[dict[str, str], float]]:
     """(choice of every field, images/s of whole training steps) for every allowed combination."""
-    useful = ("precision", *MODULES[spec.model.family].choices)
+    return [
+        (choice, _speed(spec, execution.model_copy(update=choice), seconds))
+        for choice in combinations(spec.model.family, execution)
+    ]
+
+
+def combinations(family: str, execution: Execution) -> list[dict[str, str]]:
+    """Every choice of the fields of `OPTIONS` that `execution` leaves open and that makes a difference to the family."""
+    useful = ("precision", *MODULES[family].choices)
     values = []
     for field, options in OPTIONS.items():
         given = getattr(execution, field)
-        values.append(options if given == "auto" and field in useful else (options[-1],) if given == "auto" else (given,))
-    combinations = [dict(zip(OPTIONS, combination, strict=True)) for combination in product(*values)]
-    return [(choice, _speed(spec, execution.model_copy(update=choice), seconds)) for choice in combinations]
+        values.append(
+            options if given == "auto" and field in useful else (options[-1],) if given == "auto" else (given,)
+        )
+    return [dict(zip(OPTIONS, combination, strict=True)) for combination in product(*values)]
 
 
 def _speed(spec: RunSpec, execution: Execution, seconds: float) -> float:

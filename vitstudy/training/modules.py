@@ -75,7 +75,7 @@ class ClassifierModule(pl.LightningModule):
 class ViTModule(ClassifierModule):
     """Attention by torch's fused kernel or by plain matrix products."""
 
-    choices = ("attention",)
+    choices: tuple[str, ...] = ("attention",)
 
     def prepare(self, execution: Execution) -> None:
         super().prepare(execution)
@@ -85,7 +85,7 @@ class ViTModule(ClassifierModule):
 class BiTModule(ClassifierModule):
     """Feature maps with channels first or last in memory."""
 
-    choices = ("layout",)
+    choices: tuple[str, ...] = ("layout",)
 
     def prepare(self, execution: Execution) -> None:
         super().prepare(execution)
