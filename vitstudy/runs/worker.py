@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import time
 from collections.abc import Sequence
@@ -49,7 +50,9 @@ def work(store: Store, specs: Sequence[Spec], execution: Execution, stop: StopRe
         spec, code = _work_on_one(store, left, execution, stop)
         if spec is None:
             time.sleep(poll_s)
-        elif code in (FAILED, DIVERGED):
+            continue
+        gc.collect()  # reference cycles of a trainer keep a whole run's network and images in memory
+        if code in (FAILED, DIVERGED):
             given_up.add(spec)
     return INTERRUPTED
 
