@@ -63,7 +63,7 @@ SETTINGS: dict[Scale, Setting] = {
     ),
     "nano": Setting(
         models=_ends("nano"), sizes=(20, 28, 40, 56, 80), batch_sizes=(4, 16), seconds=0.2,
-        search_seconds=15.0, memory_limit=2**27, repeats=3,
+        search_seconds=6.0, memory_limit=2**26, repeats=3,
     ),
     "mini": Setting(
         models=FAMILIES["mini"].all, sizes=(32, 48, 64, 96, 128), batch_sizes=(4, 16, 64), seconds=1.0,

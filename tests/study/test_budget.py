@@ -45,7 +45,7 @@ def test_the_part_fits_and_is_whole_and_closed_and_nothing_else_would_fit(case, 
     assert set(part.runs) == set(with_needs(spec for cell in kept for spec in cell))
     assert part.left_out_runs == len(with_needs(grid)) - len(part.runs)
     for cell in part.left_out:
-        assert wall_seconds((*part.runs, *cell.runs), costs.__getitem__, jobs) > budget
+        assert wall_seconds(_together(grid, (*part.runs, *cell.runs)), costs.__getitem__, jobs) > budget
         assert cell.seconds == sum(costs[spec] for spec in set(with_needs(cell.runs)) - set(part.runs))
 
 
@@ -80,7 +80,13 @@ def test_wall_time_is_the_sum_on_one_worker_and_never_below_what_many_could_reac
     assert wall >= max(_chain(spec, costs) for spec in costs)
     assert wall_seconds(grid, costs.__getitem__, jobs + 1) <= wall or any(spec.needs for spec in costs)
     part = data.draw(st.lists(st.sampled_from(grid), unique=True))
-    assert wall_seconds(part, costs.__getitem__, jobs) <= wall
+    assert wall_seconds(_together(grid, part), costs.__getitem__, jobs) <= wall
+
+
+def _together(grid, specs):
+    """`specs` and what they need, in the order that they have in the whole grid: the schedule's."""
+    closed = set(with_needs(specs))
+    return [spec for spec in with_needs(grid) if spec in closed]
 
 
 def _chain(spec, costs):

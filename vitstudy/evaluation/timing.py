@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import psutil
 import torch
 from torch import Tensor
 
@@ -26,7 +27,7 @@ from vitstudy.study.spec import Execution
 
 WARM_UP, PASSES = 2, 3
 """Forward passes before the clock starts; the least number that is timed."""
-START_S = 120.0
+START_S = 600.0
 """A child that has not loaded its libraries by then counts as one that died."""
 Fits = Callable[[int], bool]
 
@@ -86,7 +87,8 @@ def fits_memory(model: ModelSpec, execution: Execution, limit: int) -> Fits:
         torch.set_num_threads(execution.threads or torch.get_num_threads())
         with suppress(OSError):  # should the machine itself run out, let it end this process and no other
             Path("/proc/self/oom_score_adj").write_text("1000")
-        base = peak_memory("cpu")
+        _warm_up(model, execution)
+        base = psutil.Process().memory_info().rss
     inference = Inference(model, execution)
 
     def fits(batch: int) -> bool:
@@ -94,6 +96,12 @@ def fits_memory(model: ModelSpec, execution: Execution, limit: int) -> Fits:
         return peak_memory(execution.device) - base <= limit
 
     return fits
+
+
+def _warm_up(model: ModelSpec, execution: Execution) -> None:
+    """Some 30 MB of libraries are loaded and compiled at a first pass: they are no part of a batch."""
+    inference = Inference(model, execution)
+    inference(inference.images(2))
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from vitstudy.study.timing import TimingSpec
 
 
 class DoesNotFit(UserError):
-    """Not even one image fits: there is no speed."""
+    """Not even one image was seen to fit: there is no speed."""
 
 
 def measure_and_publish(
@@ -45,7 +45,7 @@ def measure_and_publish(
         return False
     if not found.batch:
         raise DoesNotFit(
-            f"{spec.model.name} at {spec.model.image_size} px: not even one image fits in {limit:,} bytes: {found.ended}"
+            f"{spec.model.name} at {spec.model.image_size} px: no batch was seen to fit in {limit:,} bytes: {found.ended}"
         )
     inference = Inference(spec.model, execution)
     speeds: dict[int, float] = {}
