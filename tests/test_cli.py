@@ -126,8 +126,15 @@ def test_a_diverging_study_reports_exits_65_and_retries_on_request(tmp_path):
 
 
 def test_a_failing_run_exits_70_with_its_reason(tmp_path):
-    done = study(tmp_path / "runs", "--seeds", 1, "--fail-fast", "--set", "data.train_size=70000", code=70)
-    assert "data.train_size 70000" in done.stderr
+    words = ("--precision", "fp32", "--attention", "plain", "--seeds", 1, "--jobs", 1, "--fail-fast")
+    done = study(tmp_path / "runs", *words, "--set", "eval.fewshot=[200]", code=70)
+    assert re.search(r"200-shot evaluation: class \d has only \d+ images", done.stderr)
+
+
+def test_more_images_than_there_are_is_said_before_anything_is_written(tmp_path):
+    done = study(tmp_path / "runs", "--set", "data.train_size=70000", code=2)
+    assert "data.train_size and data.minival_size need 70100 images, 'fashion-mnist' has 60000" in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_time_up_exits_75_and_the_next_call_finishes(tmp_path):

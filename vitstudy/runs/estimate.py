@@ -110,6 +110,8 @@ class Estimate:
     def basis(self, specs: Sequence[Spec]) -> str:
         """What the estimate of these runs rests on."""
         learned = [spec for spec in specs if not isinstance(spec, RunSpec) or self.alike(spec)]
+        if not self.finished and any(isinstance(spec, TimingSpec) for spec in specs):
+            return "at most: the limits that timing runs set themselves"
         if len(learned) == len(specs):
             return f"from {len(self.finished)} finished runs on {self.machine}"
         assumed = f"assumed: {self.assumed.name} at MFU {self.assumed.mfu:.0%}"
