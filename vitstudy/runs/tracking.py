@@ -76,7 +76,7 @@ def _quiet() -> Iterator[None]:
             os.environ["WANDB_SILENT"] = before
 
 
-def launch(argv: Sequence[str], log: Path, wait_s: float = 2.5) -> int | None:
+def launch(argv: Sequence[str], log: Path, wait_s: float = 4.0) -> int | None:
     """Start `argv` on its own, output to `log`; its exit code, or None when it is not done after `wait_s` seconds."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as out:
