@@ -35,7 +35,7 @@ class Families:
 
 
 def resize(model: Model, **changes: Any) -> Model:
-    """The model with another image_size, in_chans, num_classes, prelogits or dropout, validated again."""
+    """The model with other values of those fields that its family has, validated again."""
     kind: type[Model] = type(model)
     known = {name: value for name, value in changes.items() if name in kind.model_fields}
     return kind.model_validate({**dict(model), **known})

@@ -23,7 +23,7 @@ class Setting:
 
 _PROBES = ("posemb_similarity",)
 
-# ours: no paper counterpart. 28 px / patch 4 = 7 x 7 tokens, the grid of ViT-B/32 at 224 px.
+# ours: no paper counterpart.
 _SMOKE = RunSpec(
     model=resize(FAMILIES["smoke"].vit[0], image_size=28),
     data=DataSpec(source="fashion-mnist", train_size=400, minival_size=100, image_size=28, test_size=200),
@@ -32,10 +32,12 @@ _SMOKE = RunSpec(
     seed=0,
 )
 
+# ours. Patch 7 gives 4 x 4 tokens: at patch 4 a step costs three times as much, and within ten minutes `none` varied by
+# 4 points from seed to seed. Patch size, steps and number of seeds were settled on pilot runs of seeds 100 to 102.
 _NANO = RunSpec(
-    model=resize(FAMILIES["nano"].vit[1], image_size=28),
+    model=resize(FAMILIES["nano"].vit[1], name="ViT-n/7", patch_size=7, image_size=28),
     data=DataSpec(source="fashion-mnist", minival_size=2000, image_size=28),
-    optim=OptimSpec(steps=560, batch_size=50, lr=2e-3, weight_decay=0.1, warmup_steps=70),
+    optim=OptimSpec(steps=800, batch_size=50, lr=2e-3, weight_decay=0.1, warmup_steps=100),
     eval=EvalSpec(probes=_PROBES, fewshot_draws=10, batch_size=100),
     seed=0,
 )
@@ -79,7 +81,7 @@ _PAPER = RunSpec(
 
 SETTINGS: dict[Scale, Setting] = {
     "smoke": Setting(_SMOKE, seeds=2),
-    "nano": Setting(_NANO, seeds=3),
+    "nano": Setting(_NANO, seeds=4),
     "mini": Setting(_MINI, seeds=3),
     "imagenet": Setting(_IMAGENET, seeds=3),
     "paper": Setting(_PAPER, seeds=1),
