@@ -51,7 +51,7 @@ figures: setup  ## redraw all figures and tables of SCALE from the store, offlin
 	@$(BIN)/vitstudy figures --scale $(SCALE)
 
 test: setup lint  ## lint, types, tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: setup  ## ruff and mypy
 	@$(BIN)/ruff check .

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pytest
 
 from experiments import STUDIES
-from tests.conftest import vitstudy
+from tests.conftest import CHOSEN, vitstudy
 from vitstudy.runs.store import Store
 from vitstudy.study.spec import RunSpec
 
@@ -22,19 +22,11 @@ class Session(NamedTuple):
 @pytest.fixture(scope="module")
 def session(tmp_path_factory):
     root = tmp_path_factory.mktemp("studies")
-    fixed = (
-        "--precision",
-        "fp32",
-        "--attention",
-        "plain",
-        "--layout",
-        "channels-last",
-        "--wandb",
-        "off",
-    )  # no measuring
     found = Session(root / "runs", root / "analysis", {})
     for name in OTHERS:
-        done = vitstudy("run", name, "--scale", "smoke", "--store", found.store, "--to", found.to, *fixed)
+        done = vitstudy(
+            "run", name, "--scale", "smoke", "--store", found.store, "--to", found.to, "--wandb", "off", *CHOSEN
+        )
         found.stdout[name] = done.stdout
     return found
 

@@ -37,9 +37,8 @@ def resolve(store: Store, spec: Spec, execution: Execution, directory: Path) -> 
     if env.exists() and newest(directory / "checkpoints"):
         before = read_json(env)["execution"]
         return resolved.model_copy(update={field: before[field] for field in OPTIONS})
-    if all(getattr(resolved, field) != "auto" for field in OPTIONS):
-        return resolved
-    return resolved.model_copy(update=_tuned(store, spec, resolved))
+    choices = combinations(spec.model.family, resolved)
+    return resolved.model_copy(update=choices[0] if len(choices) == 1 else _tuned(store, spec, resolved))
 
 
 def _tuned(store: Store, spec: Spec, execution: Execution) -> dict[str, str]:

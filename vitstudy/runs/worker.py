@@ -41,6 +41,7 @@ def work(store: Store, specs: Sequence[Spec], execution: Execution, stop: StopRe
 
     Returns 75 when stopped, else 0: how the runs ended is in the store.
     """
+    gc.freeze()  # what is loaded stays: the collections below need not look through all of torch
     given_up: set[Spec] = set()  # failed here, and the disk may not even have taken their status: never in a loop
     while not stop():
         lost = {spec for spec in given_up if not store.ended(spec)}  # their status could not be written

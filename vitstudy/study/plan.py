@@ -35,16 +35,16 @@ GPU_MFU = 0.35
 
 DEVICES: dict[str, Device] = {
     "cpu-core": Device(
-        "one CPU core with bf16 instructions",
-        1.4e11,
-        0.4,
-        "ours: 0.05-0.07 TFLOP/s sustained by ViT-n/4 on one server core",
-    ),
-    "cpu-core-avx2": Device(
         "one CPU core with AVX2, fp32",
         9.4e10,
         CORE_MFU,
         "ours: matmul peak and MFU measured on one AMD EPYC core",
+    ),
+    "cpu-core-bf16": Device(
+        "one CPU core with bf16 instructions",
+        1.4e11,
+        0.4,
+        "ours: 0.05-0.07 TFLOP/s sustained by ViT-n/4 on one server core",
     ),
     "a100": Device("NVIDIA A100, bf16", 312e12, GPU_MFU, "peak: NVIDIA A100 data sheet; MFU assumed"),
     "h100": Device("NVIDIA H100 SXM, bf16", 989e12, GPU_MFU, "peak: NVIDIA H100 data sheet; MFU assumed"),
