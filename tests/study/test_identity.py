@@ -164,6 +164,11 @@ def test_mistakes_name_the_field_the_value_and_what_is_allowed():
         )
     with pytest.raises(ValidationError, match="fewshot must be empty for a tuning run"):
         apply(CHILD, {"data.minival_size": 10, "eval.fewshot": (5,)})
+    relative = apply_to_all(CHILD, {"model.posemb": "relative"})
+    larger = {"model.image_size": 16, "data.image_size": 16}
+    with pytest.raises(ValidationError, match=r"relative offsets of grid \(2, 2\) have no meaning on grid \(4, 4\)"):
+        apply(relative, larger)
+    assert apply(relative, {**larger, "transfer.posemb": "reset"}).transfer.posemb == "reset"
     with pytest.raises(ValidationError, match="frozen"):
         SPEC.seed = 1  # type: ignore[misc]
     with pytest.raises(ValidationError, match="colour"):

@@ -160,7 +160,21 @@ class RunSpec(Part):
             raise ValueError("eval.fewshot must be empty for a tuning run: it chooses on minival and opens no test set")
         if self.eval.probes and not isinstance(self.model, TransformerSpec):
             raise ValueError(f"eval.probes {self.eval.probes} need a transformer, got family '{self.model.family}'")
+        if self.transfer is not None and self.transfer.posemb == "interpolate":
+            self._positions_fit(self.transfer.parents)
         return self
+
+    def _positions_fit(self, parents: tuple[RunSpec, ...]) -> None:
+        """Relative offsets are raster offsets: on another grid of tokens the same number is another displacement."""
+        model = self.model
+        for old in (parent.model for parent in parents):
+            if not isinstance(model, TransformerSpec) or not isinstance(old, TransformerSpec):
+                continue
+            if model.posemb == "relative" and model.grid != old.grid:
+                raise ValueError(
+                    f"transfer.posemb 'interpolate': relative offsets of grid {old.grid} have no meaning on grid "
+                    f"{model.grid}; allowed: 'reset', or model.image_size {old.image_size}"
+                )
 
     @property
     def candidates(self) -> tuple[RunSpec, ...]:
