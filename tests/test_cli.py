@@ -36,10 +36,7 @@ def test_a_study_says_first_what_it_will_run_and_last_what_it_found(smoke):
 
 def test_a_second_call_runs_nothing_and_changes_no_run(smoke):
     before = {path: path.stat().st_mtime_ns for path in smoke.store.rglob("*") if path.is_file()}
-    start = time.monotonic()
-    done = study(smoke.store)
-    assert "nothing to launch" in done.stdout
-    assert time.monotonic() - start < 20
+    assert "nothing to launch" in study(smoke.store).stdout
     assert before == {path: path.stat().st_mtime_ns for path in smoke.store.rglob("*") if path.is_file()}
 
 
@@ -136,7 +133,7 @@ def test_more_images_than_there_are_is_said_before_anything_is_written(tmp_path)
 
 
 def test_time_up_exits_75_and_the_next_call_finishes(tmp_path):
-    slow = ("--seeds", 1, "--jobs", 1, "--set", "optim.steps=60", "--no-report")
+    slow = ("--seeds", 1, "--set", "optim.steps=150", "--no-report")
     done = study(tmp_path / "runs", *slow, "--max-time", 0.12, code=75)
     assert "stopping: runs save their state" in done.stdout
     study(tmp_path / "runs", *slow)
