@@ -125,20 +125,8 @@ def _harness(spec: RunSpec, stream: Stream, execution: Execution) -> float:
 def _memory() -> None:
     with tempfile.TemporaryDirectory() as directory:
         changes = ["--seeds", "1", "--set", "optim.steps=21", "--set", "optim.warmup_steps=10"]
-        words = [
-            "worker",
-            "posemb",
-            "--scale",
-            "nano",
-            "--store",
-            directory,
-            "--threads",
-            "1",
-            "--max-time",
-            "1",
-            *changes,
-        ]
-        subprocess.run([sys.executable, "-m", "vitstudy", *words], check=False)
+        words = ["worker", "posemb", "--scale", "nano", "--store", directory, "--threads", "1", "--max-time", "1"]
+        subprocess.run([sys.executable, "-m", "vitstudy", *words, *changes], check=False)
         peaks = [json.loads(p.read_text())["cost"]["peak_memory_bytes"] for p in Path(directory).glob("*/result.json")]
     print(f"memory         peak of {len(peaks)} nano runs in one process {max(peaks) / 1e9:.2f} GB (goal: 1.5)")
 
@@ -152,12 +140,9 @@ def _start_up() -> None:
             for spec in specs:
                 _finished(store, spec)
             for verb in verbs:
-                words = [verb] if verb != "results" else [verb, "posemb", "--json"]
-                if verb in ("status", "results"):
-                    words += ["--store", directory, "--seeds", str(count // 8)] + (
-                        ["posemb"] if verb == "status" else []
-                    )
-                seconds = [_seconds(words) for _ in range(3)]
+                at = ["--store", directory, "--seeds", str(count // 8)]
+                words = {"status": ["status", "posemb", *at], "results": ["results", "posemb", *at, "--json"]}
+                seconds = [_seconds(words.get(verb, [verb])) for _ in range(3)]
                 print(
                     f"start-up       {verb:<8} with {count:,} finished runs: {min(seconds):.2f} s, {max(seconds):.2f} s at worst"
                 )
@@ -175,14 +160,9 @@ def _finished(store: Store, spec: RunSpec) -> None:
     path.mkdir(parents=True, exist_ok=True)
     value = int(run_id(spec), 16) / 16**10
     metrics = {"test/acc": value, "minival/acc": value, "fewshot/5": value, "train/loss": value}
-    cost = {
-        "params": 1,
-        "forward_flops": 1,
-        "train_flops": 1,
-        "train_seconds": 1.0,
-        "images_per_s": 1.0,
-        "peak_memory_bytes": 1,
-    }
+    cost = dict.fromkeys(
+        ("params", "forward_flops", "train_flops", "train_seconds", "images_per_s", "peak_memory_bytes"), 1
+    )
     execution = {
         "device": "cpu",
         "precision": "fp32",

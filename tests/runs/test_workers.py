@@ -31,6 +31,13 @@ def test_two_workers_run_each_cell_once_and_a_third_does_nothing(store):
     assert before == {path: path.stat().st_mtime_ns for path in store.root.rglob("*") if path.is_file()}
 
 
+def test_where_nothing_is_left_to_choose_nothing_is_measured(store):
+    assert drill.run(store, GRID[:1]) == 0
+    kept = [file.name for file in (store.root / "autotune").glob("*.json")]
+    assert len(kept) == 1
+    assert kept[0].startswith("peak-")
+
+
 def test_exactly_the_killed_run_is_run_again(store):
     assert drill.run(store, GRID[:2]) == 0
     assert drill.run(store, GRID, "after-step:10") == -9

@@ -34,6 +34,7 @@ def shape(table: pd.DataFrame, metric: str, scale: str) -> Report:
     notes = (
         "ours: mean ± 95 % t interval over n seeds; to base: minus the base, paired by seed",
         "compute: forward FLOPs of an image over the base's; params likewise",
+        f"every model is trained for {table['steps'].max():,} steps of {table['batch_size'].max()} images",
         *state_notes(table),
     )
     return Report((ours, _paper()), (verdict_c33(table, metric, scale),), notes)
