@@ -29,12 +29,13 @@ def behind(times):
     [
         (compute_table(behind(3)), "reproduced", "overlaps the paper's 2 to 4"),
         (compute_table(behind(8), noise=0.002), "reproduced", "does not overlap the paper's"),
+        (compute_table(behind(1.4), noise=0.001), "not separable", "does not overlap the paper's"),
         (compute_table(behind(0.4)), "contradicted", "does not overlap"),
         (compute_table(behind(1)), "not separable", "95 % interval"),
         (compute_table(behind(3), noise=0.5, seeds=2), "not separable", ""),
         (compute_table(behind(3), seeds=1), "not separable", "one seed gives no interval"),
     ],
-    ids=["clear", "far", "reversed", "tied", "noisy", "one seed"],
+    ids=["clear", "far", "less than twice", "reversed", "tied", "noisy", "one seed"],
 )  # fmt: skip
 def test_c15(table, word, says):
     verdict = worded(table, "C15")
@@ -98,10 +99,16 @@ def test_c16(table, word):
         (law, 0.01, 3, "reproduced"),
         (lambda at: law(min(at, 8)), 0.002, 3, "contradicted"),  # flat from a budget of 8 on
         (lambda at: law(min(at, 8)) * max(1, at / 8) ** 0.1, 0.005, 3, "contradicted"),  # falls again
+        (
+            lambda at: law(min(at, 8)) * max(1, at / 8) ** -0.005,
+            0.00005,
+            3,
+            "contradicted",
+        ),  # rises, by a thirtieth of before
         (law, 0.5, 2, "not separable"),
         (law, 0.01, 1, "not separable"),
     ],
-    ids=["rises", "flat", "falls", "noisy", "one seed"],
+    ids=["rises", "flat", "falls", "nearly flat", "noisy", "one seed"],
 )
 def test_c17(error, noise, seeds, word):
     assert worded(compute_table({"vit": error}, noise, seeds), "C17").word == word

@@ -51,6 +51,20 @@ def test_energy_of_a_cpu_is_what_its_counters_gained_over_training_alone(clock, 
     assert meter.cost(20.0) == {"total_seconds": 35.0, "energy_joules": 400.0 + 500.0}
 
 
+def test_counters_that_may_not_be_read_or_vanish_give_no_energy_and_no_error(clock, monkeypatch, tmp_path):
+    monkeypatch.setattr(metering, "POWERCAP", tmp_path)
+    (tmp_path / "intel-rapl:0" / "energy_uj").mkdir(parents=True)  # whoever reads it fails, root too
+    meter = Meter()
+    meter.watch("cpu")
+    assert meter.cost(1.0) == {"total_seconds": 0.0}
+    (tmp_path / "intel-rapl:0" / "energy_uj").rmdir()
+    counters(tmp_path, 0, 0)
+    meter.watch("cpu")
+    (tmp_path / "intel-rapl:1" / "energy_uj").unlink()
+    meter.sample(2.0)
+    assert meter.cost(3.0) == {"total_seconds": 0.0}
+
+
 def test_energy_of_a_gpu_is_the_power_it_reports_times_the_training_since(clock, monkeypatch):
     power = iter([1e5, 2e5, 3e5])  # mW; the first is asked for only to see whether there is an answer
     monkeypatch.setattr(torch.cuda, "power_draw", lambda: next(power))

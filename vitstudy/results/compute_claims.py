@@ -54,10 +54,11 @@ def _c15(given: Transfers, laws: dict[str, Frontier]) -> tuple[Word, str]:
 
     With r = compute of the ResNet over that of the ViT at the middle of the accuracies that both reach (`compute_ratio`):
 
-    reproduced      the 95 % interval of r lies above 1 (the reason says whether it overlaps 2 to 4), or the two share
-                    no accuracy and the ViT's worst model is better than the ResNet's best for no more compute
+    reproduced      the 95 % interval of r lies above 1 and reaches 2 (the reason says whether it overlaps 2 to 4), or the
+                    two share no accuracy and the ViT's worst model is better than the ResNet's best for no more compute
     contradicted    the interval lies below 1, or the same with the families exchanged
-    not separable   the interval holds 1 or has no two ends (one seed; compute hardly moves accuracy)
+    not separable   the interval holds 1, or lies between 1 and 2 (less, but not by as much), or has no two ends (one seed;
+                    compute hardly moves accuracy)
     not comparable  a family lacks runs, or neither is ahead on both counts and they share no accuracy
     """
     ratio = compute_ratio(laws["resnet"], laws["vit"])
@@ -72,7 +73,7 @@ def _c15(given: Transfers, laws: dict[str, Frontier]) -> tuple[Word, str]:
 def _c15_word(ratio: Ratio) -> Word:
     if math.isnan(ratio.low):
         return "not separable"
-    return "reproduced" if ratio.low > 1 else "contradicted" if ratio.high < 1 else "not separable"
+    return "contradicted" if ratio.high < 1 else "reproduced" if ratio.low > 1 and ratio.high >= 2 else "not separable"
 
 
 def _c15_numbers(ratio: Ratio) -> str:
@@ -159,8 +160,8 @@ def _c17(given: Transfers, laws: dict[str, Frontier]) -> tuple[Word, str]:
     Slope = fall of ln(error) per doubling of compute, by least squares per seed, over the dearer half of the ViT's cells
     (u) and the cheaper half (d):
 
-    reproduced      u is above 0, its 95 % interval excluding 0
     contradicted    u is below 0, or below a tenth of d (each at level 1 - 0.05/2): the curve has gone flat
+    reproduced      otherwise, if u is above 0, its 95 % interval excluding 0
     not separable   neither, or one seed
     not comparable  fewer than four cells, or a half without two different budgets
     """
@@ -181,11 +182,9 @@ def _c17(given: Transfers, laws: dict[str, Frontier]) -> tuple[Word, str]:
     if upper.n < 2:
         return "not separable", f"one seed gives no interval; {numbers}"
     strict = 1 - (1 - LEVEL) / 2
-    if upper.low > 0:
-        return "reproduced", numbers
     if t_interval(dear, strict).high < 0 or t_interval(dear - 0.1 * cheap, strict).high < 0:
         return "contradicted", numbers
-    return "not separable", numbers
+    return ("reproduced" if upper.low > 0 else "not separable"), numbers
 
 
 def _slope(accuracy: pd.DataFrame, compute: pd.Series) -> np.ndarray:

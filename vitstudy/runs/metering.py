@@ -31,7 +31,10 @@ class Meter:
     def sample(self, train_seconds: float) -> None:
         """`train_seconds`: so far. What was drawn since the last call counts for the training since then alone."""
         if self._watts is not None:
-            self._joules += self._watts() * max(0.0, train_seconds - self._counted)
+            try:
+                self._joules += self._watts() * max(0.0, train_seconds - self._counted)
+            except Exception:  # a meter that stops answering costs a run its energy, and nothing else
+                self._watts = None
         self._counted = train_seconds
 
     def cost(self, train_seconds: float) -> dict[str, float]:
@@ -43,8 +46,8 @@ class Meter:
 
 def watts_of(device: str) -> Watts | None:
     """A function that gives the mean power since its last call (NVML: the power now), W; None: the device does not say."""
-    watts: Watts = _nvml if device == "cuda" else _Rapl(POWERCAP)
     try:
+        watts: Watts = _nvml if device == "cuda" else _Rapl(POWERCAP)  # most kernels let only root read these counters
         watts()
     except Exception:  # NVML, its library and /sys each fail in ways of their own: all mean that there is no meter
         return None
