@@ -120,6 +120,13 @@ def test_timing_runs_take_the_share_of_their_limits_that_finished_ones_took(tmp_
     assert estimate(timing(1, 10)) == pytest.approx(20)  # half of 2 x 10 + 20
     assert estimate.alike(RUNS[0]) == []
     assert Estimate((), ASSUMED)(timing(1, 10)) == 40
+    assert Estimate((), ASSUMED).basis([timing(1, 10)]) == "the limits that timing runs set themselves"
+    for ended in (-1.0, 1.0):  # a training run, before and after, that had one of the two threads
+        plant(store, RUNS[0], 10.0, 12.0, ended=ended)
+        estimate = Estimate(finished_runs(store), ASSUMED)
+        assert estimate(timing(1, 10)) == pytest.approx(20)
+        assert estimate(apply(RUNS[0], {"seed": 77})) == pytest.approx(12)
+        assert estimate.basis([timing(1, 10)]) == "from 1 finished runs on a CPU, 2 thread(s)"
 
 
 def test_directories_that_cannot_be_read_are_passed_over(tmp_path):

@@ -78,14 +78,14 @@ def _finished(store: Store, spec: Spec, result: dict[str, Any]) -> Finished:
 class Estimate:
     """Seconds of wall time of a run on one worker: ``estimate(spec)``.
 
-    Only finished runs of the machine that finished the newest count. `assumed`: for runs that no finished run is like.
+    Only finished runs of the machine (and threads) that finished the newest of their kind count: timing runs have all threads,
+    training runs share them. `assumed`: for runs that no finished run is like.
     """
 
     def __init__(self, finished: Iterable[Finished], assumed: Device) -> None:
         finished = tuple(finished)
-        self.machine = finished[-1].machine if finished else None
-        self.finished = [run for run in finished if run.machine == self.machine]
-        self.trained = [run for run in self.finished if isinstance(run.spec, RunSpec)]
+        self.trained = _of_the_newest([run for run in finished if isinstance(run.spec, RunSpec)])
+        self.timed = _of_the_newest([run for run in finished if isinstance(run.spec, TimingSpec)])
         self.assumed = assumed
         self._known: dict[ModelSpec, list[Finished]] = {}
 
@@ -109,15 +109,15 @@ class Estimate:
 
     def basis(self, specs: Sequence[Spec]) -> str:
         """What the estimate of these runs rests on."""
-        learned = [spec for spec in specs if not isinstance(spec, RunSpec) or self.alike(spec)]
-        if not self.finished and any(isinstance(spec, TimingSpec) for spec in specs):
-            return "at most: the limits that timing runs set themselves"
-        if len(learned) == len(specs):
-            return f"from {len(self.finished)} finished runs on {self.machine}"
+        if any(isinstance(spec, TimingSpec) for spec in specs):
+            return _said(self.timed) if self.timed else "the limits that timing runs set themselves"
+        learned = [spec for spec in specs if isinstance(spec, RunSpec) and self.alike(spec)]
+        if self.trained and len(learned) == len(specs):
+            return _said(self.trained)
         assumed = f"assumed: {self.assumed.name} at MFU {self.assumed.mfu:.0%}"
         if not learned:
             return assumed
-        return f"{len(learned)} runs from finished ones on {self.machine}, {len(specs) - len(learned)} {assumed}"
+        return f"{len(learned)} runs from finished ones on {self.trained[-1].machine}, {len(specs) - len(learned)} {assumed}"
 
     def _overhead_images(self, spec: RunSpec, alike: Sequence[Finished]) -> float | None:
         """Of the runs evaluated as this one, those of the same model where there are some; None: no finished run tells."""
@@ -132,7 +132,7 @@ class Estimate:
     @cached_property
     def _timing_share(self) -> float:
         """Of the limits that a timing run sets itself, how much was needed."""
-        shares = [run.seconds / timing_seconds(run.spec) for run in self.finished if isinstance(run.spec, TimingSpec)]
+        shares = [run.seconds / timing_seconds(run.spec) for run in self.timed if isinstance(run.spec, TimingSpec)]
         return median(shares[-NEWEST:]) if shares else 1.0
 
     def _like(self, model: ModelSpec) -> list[Finished]:
@@ -144,6 +144,15 @@ class Estimate:
         if nearest > log(FACTOR):
             return []
         return [run for run, distance in zip(pool, distances, strict=True) if distance <= nearest + 1e-9]
+
+
+def _of_the_newest(finished: Sequence[Finished]) -> list[Finished]:
+    """Those of the machine that finished the last of them."""
+    return [run for run in finished if run.machine == finished[-1].machine]
+
+
+def _said(finished: Sequence[Finished]) -> str:
+    return f"from {len(finished)} finished runs on {finished[-1].machine}"
 
 
 def _evaluation(spec: Spec) -> tuple[object, ...]:

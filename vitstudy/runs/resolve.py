@@ -37,25 +37,39 @@ def resolve(store: Store, spec: Spec, execution: Execution, directory: Path) -> 
     if env.exists() and newest(directory / "checkpoints"):
         before = read_json(env)["execution"]
         return resolved.model_copy(update={field: before[field] for field in OPTIONS})
+    if resolved.precision == "auto":
+        resolved = resolved.model_copy(update={"precision": _precision(store, spec, resolved)})
     choices = combinations(spec.model.family, resolved)
     return resolved.model_copy(update=choices[0] if len(choices) == 1 else _tuned(store, spec, resolved))
 
 
+def _precision(store: Store, spec: Spec, execution: Execution) -> str:
+    """One for the whole store and device, as runs of different precision are not compared: the first run's fastest."""
+    key = f"precision-{execution.device}-{device_name(execution.device)}"
+    fastest: dict[str, str] = measured_once(store.root, key, lambda: _measure(spec, execution))["fastest"]
+    return fastest["precision"]
+
+
 def _tuned(store: Store, spec: Spec, execution: Execution) -> dict[str, str]:
-    """The fastest choice, measured once per store, machine, shape and thread count, so that a grid never mixes precisions."""
-    model = spec.model
-    if not isinstance(model, ResNetSpec):
-        model = model.model_copy(update={"posemb": "1d", "posemb_at": "stem"})
+    """The fastest choice, measured once per store, machine, shape and thread count."""
     what = f"inference {spec.batch_sizes[0]}" if isinstance(spec, TimingSpec) else spec.optim.batch_size
-    shape = hashlib.sha256(f"{model.model_dump_json()} {what}".encode()).hexdigest()[:10]
+    shape = hashlib.sha256(f"{_shape(spec.model).model_dump_json()} {what}".encode()).hexdigest()[:10]
     given = "-".join(getattr(execution, field) for field in OPTIONS)
     key = f"{shape}-{execution.device}-{execution.threads}-{given}-{device_name(execution.device)}"
-    fastest: dict[str, str] = measured_once(store.root, key, lambda: _measure(spec, model, execution))["fastest"]
+    fastest: dict[str, str] = measured_once(store.root, key, lambda: _measure(spec, execution))["fastest"]
     return fastest
 
 
-def _measure(spec: Spec, model: ModelSpec, execution: Execution) -> dict[str, Any]:
+def _shape(model: ModelSpec) -> ModelSpec:
+    """What decides the speed: cells that differ in their position embedding alone are measured as one."""
+    if isinstance(model, ResNetSpec):
+        return model
+    return model.model_copy(update={"posemb": "1d", "posemb_at": "stem"})
+
+
+def _measure(spec: Spec, execution: Execution) -> dict[str, Any]:
     """Of training steps; of a timing run, of forward passes of its first batch size."""
+    model = _shape(spec.model)
     if isinstance(spec, TimingSpec):
         speeds = [
             (
