@@ -52,6 +52,18 @@ def test_c42(slope, noise, wanted):
     assert word(timing_table(speed("ViT-m/4", slope=slope), noise=noise, seed=1), "C42") == wanted
 
 
+def test_sizes_that_differ_by_the_rounding_to_a_patch_are_one():
+    table = timing_table()
+    rounded = table.assign(image_size=table["image_size"].replace({20: 21, 40: 42, 60: 63, 80: 77, 120: 119}))
+    shifted = table.where(table["model"] != "ViT-m/4", rounded)  # as H/14 in Figure 12: 70, 126, 224, 378, 518
+    assert [verdict.word for verdict in report(shifted).verdicts] == [
+        verdict.word for verdict in report(table).verdicts
+    ]
+    c43 = next(verdict for verdict in report(shifted).verdicts if verdict.claim == "C43")
+    assert all(f" at {size} px" in c43.reason for size in (20, 40, 60, 80, 120))
+    assert paired(shifted) == paired(table)
+
+
 @pytest.mark.parametrize(
     ("batches", "wanted"),
     [

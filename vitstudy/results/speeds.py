@@ -17,6 +17,9 @@ SPEED, BATCH = "timing/images_per_s", "timing/max_batch"
 LIKE = 1.5
 """Models whose FLOPs at the middle size differ by at most this factor are of like size (the paper's B/32 and R50x1: 1.07)."""
 
+SAME = 1.1
+"""Input sizes within this factor are one size: with patches of 14 the paper's 64, 128, 384, 512 px are 70, 126, 378, 518."""
+
 
 class Pair(NamedTuple):
     """A ViT and the ResNet of nearest FLOPs; `flops`: the ViT's, of one image of the middle size."""
@@ -53,17 +56,22 @@ def speeds(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def measured(table: pd.DataFrame, metric: str, model: str, size: float) -> pd.Series:
-    """The finished values of one model and size, by repeat; empty for a metric that no run has."""
-    if metric not in table:
+    """The finished values of one model at one size (see SAME), by repeat; empty for a metric that no run has."""
+    own = [each for each in table.loc[table["model"] == model, "image_size"].unique() if _same(each, size)]
+    if metric not in table or not own:
         return pd.Series(dtype=float)
-    return by_seed(table, metric, ("model", "image_size"), (model, size))
+    return by_seed(table, metric, ("model", "image_size"), (model, min(own, key=lambda each: abs(each - size))))
 
 
-def shared_sizes(table: pd.DataFrame, *models: str) -> list[int]:
-    """The input sizes at which all `models` have a finished speed, ascending."""
+def shared_sizes(table: pd.DataFrame, model: str, *others: str) -> list[int]:
+    """The input sizes of `model` at which it and all `others` (see SAME) have a finished speed, ascending."""
     done = table[metric_values(table, SPEED).notna()] if SPEED in table else table.iloc[:0]
-    sets = [set(done.loc[done["model"] == model, "image_size"].astype(int)) for model in models]
-    return sorted(set.intersection(*sets)) if sets else []
+    sizes, *rest = (done.loc[done["model"] == name, "image_size"].unique() for name in (model, *others))
+    return sorted(int(size) for size in sizes if all(any(_same(other, size) for other in each) for each in rest))
+
+
+def _same(a: float, b: float) -> bool:
+    return max(a, b) <= SAME * min(a, b)
 
 
 def middle(sizes: list[int]) -> int:
@@ -84,7 +92,8 @@ def pairs(table: pd.DataFrame, frame: pd.DataFrame) -> tuple[Pair, ...]:
             sizes = shared_sizes(table, vit, resnet)
             if not sizes:
                 continue
-            ours, its = (_flops(frame, model, middle(sizes)) for model in (vit, resnet))
+            its_sizes = shared_sizes(table, resnet, vit)
+            ours, its = _flops(frame, vit, middle(sizes)), _flops(frame, resnet, middle(its_sizes))
             distance = abs(np.log(ours / its))
             if distance <= np.log(LIKE) and (best is None or distance < best[0]):
                 best = (distance, Pair(vit, resnet, ours))

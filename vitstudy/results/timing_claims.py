@@ -141,7 +141,7 @@ def _c43(table: pd.DataFrame, frame: pd.DataFrame) -> tuple[Word, str]:
     if not {"vit", "resnet"} <= set(names):
         return "not comparable", "a ViT and a ResNet are needed"
     signs, listed = [], []
-    for size in sorted(set(frame["image_size"])):
+    for size in shared_sizes(table, names["resnet"], names["vit"]):
         vit, resnet = (measured(table, BATCH, names[family], size) for family in ("vit", "resnet"))
         if len(vit) and len(resnet):
             signs.append(1 if vit.min() > resnet.max() else -1 if vit.max() < resnet.min() else 0)
