@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from experiments.data_scale import SETTINGS as DATA_SCALE
 from experiments.families import FAMILIES
@@ -30,7 +31,11 @@ class Setting:
 
 
 def _grid(scale: Scale, durations: tuple[float, ...], seeds: int) -> Setting:
-    return Setting(tuple((model, share) for model in FAMILIES[scale].all for share in durations), seeds)
+    """The families take turns, small to large, so that a part of the grid has cells of each (`--budget`)."""
+    families = FAMILIES[scale]
+    ranks = zip_longest(families.vit, families.resnet, families.hybrid)
+    models = [model for rank in ranks for model in rank if model is not None]
+    return Setting(tuple((model, share) for model in models for share in durations), seeds)
 
 
 # Table 6: 7 epochs of all, 14 of the larger ones; H/14 and R200x3 14 only.

@@ -77,7 +77,7 @@ def plan_study(
     budget_seconds(budget)
     hardware = _hardware(device, scale, mfu)
     specs = specs_of(chosen, scale, seeds, set_)
-    estimate, seconds = _left(Store(store), device or mfu, hardware)
+    estimate, seconds = _left(Store(store), specs, device or mfu, hardware)
     left = [spec for spec in specs if seconds(spec)]
     part = None if budget is None else part_within(grid_of(chosen, scale, seeds, set_), seconds, budget, devices)
     wall, basis = wall_seconds(left, seconds, devices), estimate.basis(left)
@@ -102,19 +102,21 @@ def _hardware(device: str | None, scale: str, mfu: float | None) -> Device:
     return hardware if mfu is None else replace(hardware, mfu=mfu, source=f"{hardware.source}; MFU as given")
 
 
-def _left(store: Store, named: object, hardware: Device) -> tuple[Estimate, Seconds]:
+def _left(store: Store, specs: Sequence[Spec], named: object, hardware: Device) -> tuple[Estimate, Seconds]:
     """On hardware that was named, the whole study; else what the store has not finished, as its finished runs tell."""
     if named:
         estimate = Estimate((), hardware)
         return estimate, estimate
-    estimate = estimate_of(store, hardware)
+    estimate = estimate_of(store, specs, hardware)
     return estimate, seconds_left(store, estimate)
 
 
 def _show(title: str, specs: Sequence[Spec], priced: Plan, hardware: Device) -> None:
     spec, runs, data = specs[0], f"{priced.runs}", ""
     if isinstance(spec, RunSpec):
-        runs += f"  ({spec.optim.steps:,} steps of {spec.optim.batch_size} images each)"
+        steps = sorted({run.optim.steps for run in specs if isinstance(run, RunSpec)})
+        many = f"{steps[0]:,} to {steps[-1]:,}" if len(steps) > 1 else f"{steps[0]:,}"
+        runs += f"  ({many} steps of {spec.optim.batch_size} images each)"
         data = f"{spec.data.source} at "
     lines = {
         "runs": runs,

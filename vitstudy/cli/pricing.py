@@ -14,12 +14,14 @@ from vitstudy.runs.store import Store
 from vitstudy.study.budget import Part, Seconds, choose, parse_duration
 from vitstudy.study.identity import run_name
 from vitstudy.study.plan import CORE_MFU, DEVICES, GPU_MFU, Device, measured_device
-from vitstudy.study.timing import Spec
+from vitstudy.study.timing import Spec, TimingSpec
 
 BudgetOpt = Annotated[
     str | None,
     typer.Option(
-        "--budget", metavar="TIME", help="e.g. 90s, 30min, 8h, 2d: only the largest part of the grid that fits"
+        "--budget",
+        metavar="TIME",
+        help="e.g. 90s, 30min, 8h, 2d: whole cells in the study's order, each that still fits",
     ),
 ]
 
@@ -32,10 +34,13 @@ def budget_seconds(text: str | None) -> float | None:
         fail(f"--budget {error}")
 
 
-def estimate_of(store: Store, assumed: Device | None) -> Estimate:
+def estimate_of(store: Store, specs: Sequence[Spec], assumed: Device | None) -> Estimate:
     """Learned from the store's finished runs; where none is like a run: the device, or (None) this machine, measured now."""
     finished = finished_runs(store)
-    return Estimate(finished, assumed or (DEVICES["cpu-core"] if finished else measure_here()))
+    estimate = Estimate(finished, assumed or DEVICES["cpu-core"])
+    if assumed or all(isinstance(spec, TimingSpec) or estimate.alike(spec) for spec in specs):
+        return estimate
+    return Estimate(finished, measure_here())
 
 
 def seconds_left(store: Store, estimate: Estimate) -> Seconds:
@@ -44,7 +49,7 @@ def seconds_left(store: Store, estimate: Estimate) -> Seconds:
 
 
 def part_within(grid: Sequence[Spec], seconds: Seconds, budget: str, jobs: int) -> Part:
-    """The largest part that fits. Exits with 2 when no cell does."""
+    """The part that fits. Exits with 2 when no cell does."""
     part = choose(grid, seconds, budget_seconds(budget) or 0.0, jobs)
     if not part.runs:
         least = min(cell.seconds for cell in part.left_out)

@@ -116,11 +116,11 @@ def _launch(
     store: Store, study: Study, scale: str, specs: Sequence[Spec], pending: Sequence[Spec], words: Sequence[str],
     jobs: int | None, fail_fast: bool, max_time: float | None,
 ) -> None:  # fmt: skip
-    from vitstudy.runs.launch import Launcher, Options, default_jobs
+    from vitstudy.runs.launch import Launcher, Options, accelerators, default_jobs
     from vitstudy.runs.progress import Display, duration
 
     count = jobs or default_jobs(len(pending))
-    estimate = estimate_of(store, DEVICES["cpu-core"])
+    estimate = estimate_of(store, pending, None if accelerators() else DEVICES["cpu-core"])
     seconds = wall_seconds(pending, seconds_left(store, estimate), count)
     console.print(
         f"{study.name} at {scale}: {len(pending)} runs to do ({len(specs) - len(pending)} of {len(specs)} ended before), "
@@ -136,7 +136,7 @@ def _within(store: Store, grid: Sequence[Spec], budget: str, jobs: int | None) -
     """The part of the grid that fits into a budget of time; says what was left out. Exits with 2 when nothing fits."""
     from vitstudy.runs.launch import default_jobs
 
-    estimate = estimate_of(store, None)
+    estimate = estimate_of(store, grid, None)
     part = part_within(grid, seconds_left(store, estimate), budget, jobs or default_jobs(len(grid)))
     console.print(f"estimates: {estimate.basis(grid)}")
     show_left_out(part, budget)

@@ -35,10 +35,14 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def accelerators() -> int:
+    """GPUs of this machine, found without loading torch."""
+    return len(list(Path("/dev").glob("nvidia[0-9]*")))
+
+
 def default_jobs(pending: int) -> int:
     """One run per core (two single-thread runs beat one two-thread run), or one per accelerator."""
-    gpus = len(list(Path("/dev").glob("nvidia[0-9]*")))
-    return max(1, min(gpus or available_cores(), pending))
+    return max(1, min(accelerators() or available_cores(), pending))
 
 
 class Launcher:

@@ -1,4 +1,4 @@
-"""A budget of time: how long a grid takes on a few workers, and the largest part of it that fits. Pure arithmetic on specs.
+"""A budget of time: how long a grid takes on a few workers, and the part of it that fits. Pure arithmetic on specs.
 
 A part is made of whole cells. A cell: all seeds of one combination of everything else, with all runs that they need.
 """

@@ -128,7 +128,7 @@ def plan(specs: Iterable[Spec], device: Device, devices: int = 1) -> Plan:
 
 
 def timing_seconds(spec: TimingSpec) -> float:
-    """At most: its timed passes and its search for the largest batch."""
+    """About: its timed passes and the limit of its search for the largest batch."""
     return len(spec.batch_sizes) * spec.seconds + spec.search_seconds
 
 
