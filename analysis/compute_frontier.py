@@ -1,4 +1,7 @@
-"""Figure 5: accuracy after transfer against pre-training compute, ours above, the paper's below, each with its fitted laws."""
+"""Figure 5: accuracy after transfer against pre-training compute, ours above, the paper's below, each with its fitted laws.
+
+Above at the right also against device-hours, which the paper does not print.
+"""
 
 from __future__ import annotations
 
@@ -22,28 +25,34 @@ MARKERS = "osD^vPX"
 
 
 def draw(results: Results) -> Drawing | None:
-    """Columns: mean of the targets, main target. Both rows span the same number of decades. None before a transfer is done."""
+    """Columns: mean of the targets, main target, and (above) the mean again. Rows of a column span the same number of decades.
+
+    None before a transfer is done.
+    """
     given = transfers(results.table, results.metric)
     compared = table6_comparison(given)
     if compared.empty or not (compared["exaflops"].notna() & compared[AVERAGE].notna()).any():
         return None
-    figure, axes = plt.subplots(2, 2, figsize=(WIDTH, 5.6), layout="constrained")
+    figure, axes = plt.subplots(2, 3, figsize=(1.3 * WIDTH, 5.6), layout="constrained")
     columns = (AVERAGE, given.targets[0])
-    frames = []
-    for axis, below, column, published in zip(axes[0], axes[1], columns, (AVERAGE, "imagenet"), strict=True):
+    frames = [_device_hours(axes[0][2], compared)]
+    for axis, below, column, published in zip(axes[0], axes[1], columns, (AVERAGE, "imagenet"), strict=False):
         frames += _ours(axis, given, compared, column)
         frames += _paper(below, published)
         _align(axis, below)
         axis.set(ylabel=f"ours: {_name(column, given.targets)}, %")
         below.set(ylabel=f"paper: {'Average-5' if published == AVERAGE else 'ImageNet'}, %")
-        for each in (axis, below):
-            each.spines["right"].set_visible(False)
-    figure.supxlabel("pre-training compute, exaFLOPs", fontsize=9)
-    _legend(axes[0][0], compared)
+        below.set_xlabel("pre-training compute, exaFLOPs")
+    axes[0][2].set(ylabel=f"ours: {_name(AVERAGE, given.targets)}, %", xlabel="pre-training, device-hours")
+    for each in axes.flat:
+        each.spines["right"].set_visible(False)
+    axes[1][2].set_axis_off()
+    _legend(axes[1][2], compared)
     caption = (
         f"Figure 5: accuracy after fine-tuning (mean and 95 % t interval over seeds) against the compute of pre-training; left: "
         f"mean of {', '.join(given.targets)}, right: {given.targets[0]}. Lines: error = exp(a) x C^-b through all models of a "
         "family, mean of the seeds' laws with a pointwise 95 % t band; seeds with a gap in the family are left out of its law. "
+        "At the far right: against the hours that the pre-training took on one device. "
         "Below: the paper's points (JFT-300M, one run each; 7 epochs open, 14 filled) in the same unit, with the same law. Upper "
         f"and lower axes span the same number of decades. {describe(results)}"
     )
@@ -54,29 +63,28 @@ def _name(column: str, targets: tuple[str, ...]) -> str:
     return f"mean of {len(targets)} target{'s' * (len(targets) > 1)}" if column == AVERAGE else column
 
 
+def _device_hours(axis: Axes, compared: pd.DataFrame) -> pd.DataFrame:
+    drawn = [_own_points(axis, compared, family, AVERAGE, "device_hours") for family in ORDER]
+    return pd.concat(drawn).assign(panel=f"{AVERAGE} by device-hours")
+
+
+def _own_points(axis: Axes, compared: pd.DataFrame, family: str, column: str, x: str) -> pd.DataFrame:
+    """Points with intervals of one family; what was drawn."""
+    rows = compared[compared["family"] == family]
+    _points(axis, family, rows["model"], rows["upstream_steps"], rows[x], rows[column], rows[f"{column}_half"])
+    return pd.DataFrame(
+        {
+            "panel": column, "kind": "ours", "family": family, "model": rows["model"], "steps": rows["upstream_steps"],
+            x: rows[x], "mean": rows[column], "half": rows[f"{column}_half"], "n": rows[f"{column}_n"],
+        }
+    )  # fmt: skip
+
+
 def _ours(axis: Axes, given: Transfers, compared: pd.DataFrame, column: str) -> list[pd.DataFrame]:
     """Points with intervals, law with band, per family; what was drawn."""
     frames = []
     for family in ORDER:
-        rows = compared[compared["family"] == family]
-        _points(
-            axis, family, rows["model"], rows["upstream_steps"], rows["exaflops"], rows[column], rows[f"{column}_half"]
-        )
-        frames.append(
-            pd.DataFrame(
-                {
-                    "panel": column,
-                    "kind": "ours",
-                    "family": family,
-                    "model": rows["model"],
-                    "steps": rows["upstream_steps"],
-                    "exaflops": rows["exaflops"],
-                    "mean": rows[column],
-                    "half": rows[f"{column}_half"],
-                    "n": rows[f"{column}_n"],
-                }
-            )
-        )
+        frames.append(_own_points(axis, compared, family, column, "exaflops"))
         law = given.frontier(family, column)
         if law is not None:
             frames.append(_law(axis, law, family).assign(panel=column, kind="our law", n=len(law.fits)))
@@ -145,4 +153,4 @@ def _legend(axis: Axes, compared: pd.DataFrame) -> None:
             handles.append(
                 Line2D([], [], color="0.3", marker="o", markerfacecolor=face, linestyle="", markersize=4.5, label=name)
             )
-    axis.figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), frameon=False, fontsize=8)
+    axis.legend(handles=handles, loc="center", ncols=2, frameon=False, fontsize=8)

@@ -60,9 +60,10 @@ def test_nothing_finished_gives_no_figure_and_gaps_are_counted(name):
 
 
 def test_the_frontier_shows_table_6_and_the_papers_points():
-    ours, _, paper, right = drawing("compute_frontier").figure.axes
+    ours, _, hours, paper, right, _ = drawing("compute_frontier").figure.axes
     frame = table6_comparison(transfers(*TABLES["compute_frontier"]))
     assert points(ours) == pytest.approx(ordered(frame["exaflops"], 100 * frame["average"]))
+    assert points(hours) == pytest.approx(ordered(frame["device_hours"], 100 * frame["average"]))
     published = figure5()
     assert points(paper) == pytest.approx(ordered(published["flops"] / 1e18, 100 * published["average"]))
     assert points(right) == pytest.approx(ordered(published["flops"] / 1e18, 100 * published["imagenet"]))

@@ -134,6 +134,17 @@ def test_what_is_missing_or_mixed_is_said():
     assert (mixed.word, "mixed precision: bf16, fp32" in mixed.reason) == ("not comparable", True)
 
 
+def test_pre_trainings_that_kept_an_earlier_steps_weights_are_counted():
+    table = compute_table(behind(3))
+    before = REPORTS["compute"](table, "test/acc", "nano").notes
+    assert not any("earlier step" in note for note in before)
+    parents = table["stage"] == "pretrain"
+    table.loc[parents, "train/best_step"] = table["steps"]
+    table.loc[table.index[parents][:5], "train/best_step"] = 50
+    notes = REPORTS["compute"](table, "test/acc", "nano").notes
+    assert any(f"the weights of 5 of {parents.sum()} pre-trainings are of an earlier step" in note for note in notes)
+
+
 @pytest.mark.parametrize("rows", [slice(None), slice(1, None), slice(5, None), slice(40, None), slice(0, 130)])
 def test_partial_results_give_tables_and_never_exceptions(rows):
     table = unfinished(compute_table(FLAT), rows)

@@ -108,14 +108,21 @@ def _paper() -> Section:
 
 
 def _passes(table: pd.DataFrame) -> tuple[str, ...]:
-    """C18 assumes that data are not the bottleneck: how often a pre-training saw each image."""
+    """C18 assumes that data are not the bottleneck: how often a pre-training saw each image, and whose weights were taken."""
     rows = table[(table["stage"] == "pretrain") & table["upstream_images"].notna()]
     if rows.empty:
         return ()
     seen = rows["steps"] * rows["batch_size"] / rows["upstream_images"].astype(float)
     text = f"{seen.min():.2g}" if seen.min() == seen.max() else f"{seen.min():.2g} to {seen.max():.2g}"
+    passes = f"each image of the pre-training was seen {text} times (paper: 7 or 14); C18 (data are no bottleneck) is assumed"
+    if "train/best_step" not in rows or rows["train/best_step"].isna().all():
+        return (passes,)
+    known = rows[rows["train/best_step"].notna()]
+    early = int((known["train/best_step"] < known["steps"]).sum())
     return (
-        f"each image of the pre-training was seen {text} times (paper: 7 or 14); C18 (data are no bottleneck) is assumed",
+        passes,
+        f"the weights of {early} of {len(known)} pre-trainings are of an earlier step, the best on minival (as in data_scale; "
+        "not in the paper's Figure 5); compute counts all steps",
     )
 
 
