@@ -62,7 +62,7 @@ SETTINGS: dict[Scale, Setting] = {
         search_seconds=10.0, memory_limit=2**26, repeats=2, largest_batch=16,
     ),
     "nano": Setting(
-        models=_ends("nano"), sizes=(20, 28, 40, 56, 80), batch_sizes=(4, 16), seconds=0.2,
+        models=_ends("nano"), sizes=(20, 28, 40, 56, 80), batch_sizes=(4, 16), seconds=0.5,
         search_seconds=6.0, memory_limit=2**26, repeats=3,
     ),
     "mini": Setting(
