@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from analysis.drawing import Drawing, Results, describe
 from analysis.style import FAMILY_COLOURS, PAPER, WIDTH
@@ -65,6 +66,9 @@ def _name(column: str, targets: tuple[str, ...]) -> str:
 
 def _device_hours(axis: Axes, compared: pd.DataFrame) -> pd.DataFrame:
     drawn = [_own_points(axis, compared, family, AVERAGE, "device_hours") for family in ORDER]
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_formatter(NullFormatter())
     return pd.concat(drawn).assign(panel=f"{AVERAGE} by device-hours")
 
 
