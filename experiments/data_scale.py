@@ -7,7 +7,7 @@ Grid       Figure 4: families x pre-training sizes x seeds; the same hyper-param
            weight decay, dropout and label smoothing are chosen on minival among two; the learning rate on a dev split of the
            target, for each model and target once: with the first seed of the largest set (ours; the paper does not say).
 Command    make data-scale                 (vitstudy run data_scale --scale nano)
-Time       nano: about 35 minutes on 2 CPU cores (few-shot part: at most 30); mini: one data-centre GPU.
+Time       nano: about 45 minutes on 2 CPU cores (few-shot part: at most 30); mini: one data-centre GPU.
 Expected   paper: ResNet ahead at 9 M JFT images by 10 points, ViT ahead from 90 M on. A tiny ViT may never overtake a tiny
            ResNet: that would be a finding. Published values: analysis/paper/{fig4,fig3,table5}*.csv.
 """

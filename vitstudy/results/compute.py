@@ -23,7 +23,7 @@ def compute(table: pd.DataFrame, metric: str, scale: str) -> Report:
     sections = (_ours(given, table, scale), _laws(given), _paper())
     notes = (
         f"ours: {metric} of the fine-tuned models, mean ± 95 % t interval over n seeds; average: of a seed with all targets",
-        "*: no other model of the family has a higher average at no more compute",
+        "n *: no other model of the family has a higher average at no more compute",
         "exaFLOPs (10^18, 1 multiply-add = 2, training = 3 x forward) and device-hours are of the pre-training alone",
         "law: error = exp(a) x C^-b through all models of a family, seed by seed; the intervals are over seeds and hold for "
         "these models; scatter: root mean square distance of the models from the law, in ln(error)",
