@@ -11,7 +11,7 @@ from vitstudy.models.factory import build
 from vitstudy.models.posemb import RelativeAttention, Table2d
 from vitstudy.study.grid import apply
 
-NANO = STUDIES["posemb"].runs("nano")[0]
+NANO = apply(STUDIES["posemb"].runs("nano")[0], {"model.patch_size": 4})  # 7 x 7 tokens
 PLACES = ("stem", "every-layer", "every-layer-shared")
 
 

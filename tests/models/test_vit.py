@@ -14,7 +14,7 @@ from vitstudy.data.keyed import generator
 from vitstudy.models.factory import build
 from vitstudy.study.grid import apply
 
-NANO = STUDIES["posemb"].runs("nano")[0]
+NANO = apply(STUDIES["posemb"].runs("nano")[0], {"model.patch_size": 4})  # 7 x 7 tokens
 ids = lambda cell: "-".join(cell.values())  # noqa: E731
 
 
