@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
 from vitstudy.results.stats import LEVEL, Interval, t_interval
 
@@ -122,7 +122,7 @@ def _fieller(distance: np.ndarray, slope: np.ndarray, level: float) -> tuple[flo
     n = len(distance)
     if n < 2:
         return float("nan"), float("nan")
-    k = stats.t.ppf((1 + level) / 2, n - 1) ** 2 / n
+    k = stdtrit(n - 1, (1 + level) / 2) ** 2 / n
     (dd, ds), (_, ss) = np.cov(distance, slope, ddof=1)
     mean_d, mean_s = distance.mean(), slope.mean()
     square, linear, constant = mean_s**2 - k * ss, mean_d * mean_s - k * ds, mean_d**2 - k * dd

@@ -187,7 +187,8 @@ def check_seeds(table: pd.DataFrame) -> None:
     metrics = metric_columns(table)
     done = table[table["state"] == "done"].dropna(subset=metrics, how="all") if metrics else table.iloc[:0]
     cell = [name for name in SPEC_COLUMNS if name != "seed" and name in table] + factor_columns(table)
-    for _, group in done.groupby([*cell, *metrics], dropna=False, sort=False):
+    equal = done[done.duplicated([*cell, *metrics], keep=False)]
+    for _, group in equal.groupby([*cell, *metrics], dropna=False, sort=False):
         seeds = sorted(set(group["seed"]))
         if len(seeds) > 1:
             names = ", ".join(group["run"]) if "run" in group else ""

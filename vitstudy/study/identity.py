@@ -22,6 +22,7 @@ def run_id(spec: Spec) -> str:
     return hashlib.sha256(canonical_json(spec).encode()).hexdigest()[:10]
 
 
+@lru_cache(maxsize=16384)
 def run_name(spec: Spec) -> str:
     """Directory name of a run, e.g. ``vit-n-4-1d-stem-s0-3f9c1e7a42``: for people in front, the id at the end."""
     model = spec.model
