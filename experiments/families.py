@@ -38,6 +38,8 @@ def resize(model: Model, **changes: Any) -> Model:
     """The model with other values of those fields that its family has, validated again."""
     kind: type[Model] = type(model)
     known = {name: value for name, value in changes.items() if name in kind.model_fields}
+    if all(getattr(model, name) == value for name, value in known.items()):
+        return model
     return kind.model_validate({**dict(model), **known})
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from experiments.families import resize
@@ -54,11 +55,16 @@ def finetune(
     *, tuned_from: Sequence[RunSpec] | None = None, posemb: str = "interpolate",
 ) -> RunSpec:  # fmt: skip
     """The final transfer of the best of `parents`. The rate is chosen with seed 0, from `tuned_from` (else from `parents`)."""
-    sources = parents if tuned_from is None else tuned_from
-    tuning = tuple(
+    tuning = _tuning(tuple(parents if tuned_from is None else tuned_from), target, how, posemb)
+    return _child(parents, target, how, seed, lr=target.rates[0], minival_size=0, posemb=posemb, tuning=tuning)
+
+
+@cache
+def _tuning(sources: tuple[RunSpec, ...], target: Target, how: Finetuning, posemb: str) -> tuple[RunSpec, ...]:
+    """The same for every seed, and built once: `vitstudy list` builds all studies at all scales."""
+    return tuple(
         _child(sources, target, how, 0, lr=rate, minival_size=target.dev, posemb=posemb) for rate in target.rates
     )
-    return _child(parents, target, how, seed, lr=target.rates[0], minival_size=0, posemb=posemb, tuning=tuning)
 
 
 def _child(
