@@ -10,8 +10,10 @@ import math
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from analysis.drawing import Drawing, Results, describe
@@ -43,7 +45,8 @@ def draw(results: Results) -> Drawing | None:
         _align(axis, below)
         axis.set(ylabel=f"ours: {_name(column, given.targets)}, %")
         below.set(ylabel=f"paper: {'Average-5' if published == AVERAGE else 'ImageNet'}, %")
-        below.set_xlabel("pre-training compute, exaFLOPs")
+        for each in (axis, below):
+            each.set_xlabel("pre-training compute, exaFLOPs")
     axes[0][2].set(ylabel=f"ours: {_name(AVERAGE, given.targets)}, %", xlabel="pre-training, device-hours")
     for each in axes.flat:
         each.spines["right"].set_visible(False)
@@ -147,14 +150,12 @@ def _align(ours: Axes, paper: Axes) -> None:
 
 def _legend(axis: Axes, compared: pd.DataFrame) -> None:
     families = [name for name in ORDER if (compared["family"] == name).any()]
-    handles = [Line2D([], [], color=FAMILY_COLOURS[name], label=NAMES[name]) for name in families]
+    handles: list[Artist] = [Line2D([], [], color=FAMILY_COLOURS[name], label=NAMES[name]) for name in families]
     sizes = max(rows["model"].nunique() for _, rows in compared.groupby("family"))
     names = ("small", "middle", "large") if sizes == 3 else tuple(f"size {i + 1}" for i in range(sizes))
     for marker, name in zip(MARKERS, names if sizes > 1 else (), strict=False):
         handles.append(Line2D([], [], color="0.3", marker=marker, linestyle="", markersize=4.5, label=name))
     if compared["upstream_steps"].nunique() > 1:
-        for face, name in (("white", "shorter"), ("0.3", "longest")):
-            handles.append(
-                Line2D([], [], color="0.3", marker="o", markerfacecolor=face, linestyle="", markersize=4.5, label=name)
-            )
+        for face, name in (("white", "open: shorter"), ("0.3", "filled: longest")):
+            handles.append(Patch(facecolor=face, edgecolor="0.3", label=name))
     axis.legend(handles=handles, loc="center", ncols=2, frameon=False, fontsize=8)

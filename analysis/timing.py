@@ -62,11 +62,12 @@ def _style(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Model -> colour of its family, marker and line of its rank in it."""
     styles: dict[str, dict[str, Any]] = {}
     for family, rows in frame.groupby("family", sort=False):
-        under = family == "resnet"  # drawn first and wider, so that a line exactly on it does not hide it
+        # the earlier drawn, the wider and larger, so that a line exactly on it does not hide it
+        under = ("resnet", "vit", "hybrid").index(str(family))
         for i, model in enumerate(dict.fromkeys(rows["model"])):
             styles[model] = {
                 "color": FAMILY_COLOURS[str(family)], "marker": MARKERS[i % len(MARKERS)], "linestyle": LINES[i % len(LINES)],
-                "markersize": 7 if under else 4.5, "linewidth": 2.6 if under else 1.2, "alpha": 0.55 if under else 1.0,
+                "markersize": (8, 6, 3.5)[under], "linewidth": (3.4, 2.0, 0.9)[under], "alpha": (0.55, 0.8, 1.0)[under],
                 "label": model,
             }  # fmt: skip
     return styles

@@ -7,10 +7,13 @@ import pytest
 
 from experiments import STUDIES
 from tests.conftest import vitstudy
+from vitstudy.cli import pricing
 from vitstudy.files import write_json
+from vitstudy.runs.estimate import Finished
 from vitstudy.runs.store import Store
 from vitstudy.study.budget import cells
 from vitstudy.study.identity import run_id
+from vitstudy.study.plan import DEVICES
 
 GRID = STUDIES["posemb"].build("smoke", None)
 CELLS = cells(GRID)
@@ -68,3 +71,29 @@ def test_a_budget_that_is_no_time_or_too_small_is_refused(verb, tmp_path):
     )
     assert not list(tmp_path.iterdir())
     assert "--budget 0.01s: not one cell fits" in vitstudy(*words, "--budget", "0.01s", code=2).stderr
+
+
+def test_a_plan_says_the_range_of_steps():
+    assert "(5 to 10 steps of 20 images each)" in vitstudy("plan", "compute", "--scale", "smoke").stdout
+
+
+@pytest.mark.parametrize("scale", ["nano", "mini"])
+def test_in_compute_the_families_take_turns(scale):
+    models = list(dict.fromkeys(runs[0].upstream.model for runs in cells(STUDIES["compute"].build(scale, None))))
+    for i in range(0, len(models), 3):  # so a part of the grid can compare families of like size
+        assert {model.family for model in models[i : i + 3]} == {"vit", "resnet", "hybrid"}
+
+
+def test_the_machine_is_measured_only_for_runs_that_no_finished_run_is_like(tmp_path, monkeypatch):
+    measured = []
+    monkeypatch.setattr(pricing, "measure_here", lambda: measured.append(1) or DEVICES["h100"])
+    spec = STUDIES["shape"].runs("smoke")[0]
+    monkeypatch.setattr(pricing, "finished_runs", lambda store: (Finished(spec, "a CPU", 1.0, 2.0, 1.0),))
+    store, stranger = Store(tmp_path), STUDIES["shape"].runs("paper")[0]
+    assert pricing.estimate_of(store, [spec], None)(spec) == pytest.approx(3.0)
+    assert not measured
+    estimate = pricing.estimate_of(store, [spec, stranger], None)
+    assert measured == [1]
+    assert estimate.assumed == DEVICES["h100"]
+    assert pricing.estimate_of(store, [stranger], DEVICES["t4"]).assumed == DEVICES["t4"]
+    assert measured == [1]

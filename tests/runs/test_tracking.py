@@ -166,7 +166,12 @@ def test_a_server_that_never_answers_delays_nothing(store, monkeypatch):
 def test_offline_mirror_changes_no_result(tmp_path, reference):
     found = _tiny_study(tmp_path, "offline")
     assert found[0] == reference[0]
-    assert "W&B mirror: " in found[1]
+    log, end = tmp_path / "runs" / "wandb" / "mirror.log", time.monotonic() + 60
+    while "mirrored" not in log.read_text():  # on a busy machine it goes on in the background
+        assert time.monotonic() < end, f"{found[1]}\n{log.read_text()}"
+        time.sleep(0.2)
+    assert "8 runs and 1 summary mirrored (offline)" in log.read_text()
+    assert "W&B mirror: already mirrored (offline)" in _tiny_study(tmp_path, "offline")[1]
 
 
 def test_without_wandb_everything_else_works(tmp_path, reference):

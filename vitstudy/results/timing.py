@@ -49,6 +49,10 @@ def _notes(table: pd.DataFrame, frame: pd.DataFrame) -> tuple[str, ...]:
         "it holds for this machine)",
         "x ResNet: speed over that of the ResNet of nearest FLOPs at the middle size, if within a factor of 1.5",
     ]
+    done = table[table["state"] == "done"]
+    used = [sorted({str(value) for value in done[name].dropna()}) for name in ("precision", "threads") if name in done]
+    if all(used) and len(used) == 2:
+        notes.append(f"weights and images are random; {'/'.join(used[0])}, {'/'.join(used[1])} thread(s)")
     limits = sorted(frame["memory_limit_bytes"].dropna().unique())
     if limits:
         notes.append(f"largest batch: within {', '.join(f'{limit / 2**30:.3g} GiB' for limit in limits)}")
