@@ -63,7 +63,7 @@ _NANO = Setting(
     ),
     data=DataSpec(source="fashion-mnist", minival_size=1_000, image_size=20),
     optim=OptimSpec(steps=300, batch_size=50, lr=2e-3, weight_decay=0.1, warmup_steps=30),
-    evaluation=EvalSpec(fewshot_draws=5),
+    evaluation=EvalSpec(fewshot_draws=50),
     seeds=3,
 )  # fmt: skip
 

@@ -12,6 +12,7 @@ from experiments import STUDIES
 from experiments.posemb import CELLS
 from vitstudy.data.keyed import generator
 from vitstudy.models.factory import build
+from vitstudy.models.vit import PatchConv2d
 from vitstudy.study.grid import apply
 
 NANO = apply(STUDIES["posemb"].runs("nano")[0], {"model.patch_size": 4})  # 7 x 7 tokens
@@ -60,7 +61,23 @@ def test_the_default_equals_timms_own_with_the_same_weights():
         norm_layer=partial(nn.LayerNorm, eps=1e-6), act_layer=partial(nn.GELU, approximate="tanh"),
     ).eval()  # fmt: skip
     theirs.load_state_dict(ours.state_dict())
-    assert torch.equal(ours(images()), theirs(images()))
+    assert torch.allclose(ours.double()(images().double()), theirs.double()(images().double()), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("colours", "patch"), [(1, 4), (3, 7)])
+def test_embedding_patches_by_a_matrix_product_is_the_convolution(colours, patch):
+    """Values, and the gradients of weights, bias and image."""
+    x = torch.randn(2, colours, 28, 28, generator=generator(0, "colours"), dtype=torch.float64)
+    conv, ours = (kind(colours, 6, patch, patch, dtype=torch.float64) for kind in (nn.Conv2d, PatchConv2d))
+    ours.load_state_dict(conv.state_dict())
+    seen = []
+    for layer in (conv, ours):
+        image = x.clone().requires_grad_()
+        embedded = layer(image)
+        (embedded * torch.arange(embedded.numel()).view(embedded.shape)).sum().backward()
+        seen.append((embedded, image.grad, layer.weight.grad, layer.bias.grad))
+    for theirs, mine in zip(*seen, strict=True):
+        assert torch.allclose(theirs, mine, rtol=1e-12)
 
 
 def test_cells_that_share_a_seed_share_their_starting_weights():
