@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 from random import Random
 
+import pandas as pd
 import pytest
 
 from experiments import STUDIES
@@ -14,8 +15,10 @@ from vitstudy.study.cost import forward_flops, train_flops
 from vitstudy.study.grid import apply
 from vitstudy.study.identity import run_id
 from vitstudy.study.plan import Device
+from vitstudy.study.study import with_needs
 from vitstudy.study.timing import TimingSpec
 
+TABLES = Path(__file__).parents[2] / "analysis" / "tables" / "nano"
 ASSUMED = Device("an assumed core", 1e11, 0.4, "assumed")
 RUNS = STUDIES["data_scale"].runs("nano")
 RATES = {"vit": 1.6e10, "resnet": 2.4e10, "hybrid": 2.0e10}
@@ -56,6 +59,25 @@ def test_finished_runs_left_out_one_at_a_time_are_estimated_within_a_quarter(noi
     for i, run in enumerate(finished):
         estimate = Estimate(finished[:i] + finished[i + 1 :], ASSUMED)
         assert estimate(run.spec) == pytest.approx(took(run.spec)[1], rel=0.25)
+
+
+@pytest.mark.parametrize("study", ["posemb", "shape", "compute"])
+def test_what_the_last_seed_of_the_committed_runs_took_is_estimated_within_a_quarter_from_the_other_seeds(
+    study, tmp_path
+):
+    """Real times, of a machine that was not equally fast at all times: the sum over a seed's runs."""
+    table = pd.read_csv(TABLES / f"{study}_runs.csv").set_index("run_id")
+    runs = {spec: table.loc[run_id(spec)] for spec in with_needs(STUDIES[study].runs("nano"))}
+    assert len(runs) == len(table)
+    last = max(spec.seed for spec in runs)
+    store = Store(tmp_path)
+    for i, (spec, row) in enumerate(runs.items()):
+        if spec.seed < last:
+            plant(store, spec, float(row["cost/train_seconds"]), float(row["cost/total_seconds"]), ended=float(i))
+    estimate = Estimate(finished_runs(store), ASSUMED)
+    left = {spec: float(row["cost/total_seconds"]) for spec, row in runs.items() if spec.seed == last}
+    assert len(left) > 5
+    assert sum(map(estimate, left)) == pytest.approx(sum(left.values()), rel=0.25)
 
 
 def test_runs_that_are_not_finished_are_estimated_within_a_quarter_and_the_basis_is_said(noisy):
