@@ -3,7 +3,7 @@
 Question   Which family needs least pre-training compute for an accuracy after transfer?
 Grid       families x sizes x durations (paper: 7 and 14 epochs of JFT-300M) x targets x seeds; parents are shared with data_scale.
 Command    make compute                    (vitstudy run compute --scale nano)
-Time       nano: about 40 minutes on 2 CPU cores; fewer after data_scale, whose largest pre-trainings and transfers it shares.
+Time       nano: 30 to 40 minutes on 2 CPU cores; fewer after data_scale, whose largest pre-trainings and transfers it shares.
 Expected   paper: ViT needs 2 to 4 times less compute than ResNets for equal accuracy; hybrids ahead at small budgets; no
            saturation. Published values: analysis/paper/{table6,fig5}*.csv.
 """

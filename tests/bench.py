@@ -6,6 +6,7 @@ The ratio is measured in one process, the two loops taking turns, because machin
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from experiments import STUDIES
 from experiments.data_scale import SETTINGS
@@ -26,6 +28,8 @@ from vitstudy.data.fractals import train_images
 from vitstudy.data.keyed import generator
 from vitstudy.data.stream import Stream
 from vitstudy.models.factory import Network, build
+from vitstudy.models.vit import PatchConv2d
+from vitstudy.runs.launch import ALLOCATOR
 from vitstudy.runs.store import Store
 from vitstudy.study.grid import apply
 from vitstudy.study.identity import run_id
@@ -45,6 +49,8 @@ def main() -> None:
     _generation()
     for model in MODELS:
         _overhead(_spec(model))
+    _patches()
+    _allocator()
     _memory()
     _start_up()
 
@@ -122,13 +128,50 @@ def _harness(spec: RunSpec, stream: Stream, execution: Execution) -> float:
     return outcome.train_seconds
 
 
+def _patches() -> None:
+    """Patches by the network's matrix product and by a convolution, forward and backward, batch 50; best of 30, taking turns."""
+    for size, patch, width in ((28, 7, 64), (28, 4, 64), (28, 4, 128)):
+        images, best = torch.randn(50, 1, size, size), {}
+        layers = {kind.__name__: kind(1, width, patch, patch) for kind in (nn.Conv2d, PatchConv2d)}
+        for _ in range(30):
+            for name, layer in layers.items():
+                seconds = _timed(lambda layer=layer, images=images: layer(images).sum().backward())
+                best[name] = min(seconds, best.get(name, seconds))
+        words = ", ".join(f"{name} {1000 * seconds:.2f} ms" for name, seconds in best.items())
+        print(
+            f"patches        {size} px, /{patch}, width {width}: {words}, {best['Conv2d'] / best['PatchConv2d']:.1f} x"
+        )
+
+
+def _allocator() -> None:
+    """Runs of posemb in a process of its own, with and without the launcher's allocator settings, taking turns."""
+    rates: dict[str, list[float]] = {"default": [], "ours": []}
+    for _ in range(ROUNDS):
+        for name, found in rates.items():
+            costs = _nano_costs({"GLIBC_TUNABLES": ALLOCATOR if name == "ours" else ""}, runs=1, steps=150)
+            found.append(costs[0]["images_per_s"])
+    ratio = statistics.median(ours / default for ours, default in zip(rates["ours"], rates["default"], strict=True))
+    print(f"allocator      median ratio of images/s, ours to default: {ratio:.3f} of {ROUNDS}")
+
+
 def _memory() -> None:
-    with tempfile.TemporaryDirectory() as directory:
-        changes = ["--seeds", "1", "--set", "optim.steps=21", "--set", "optim.warmup_steps=10"]
-        words = ["worker", "posemb", "--scale", "nano", "--store", directory, "--threads", "1", "--max-time", "1"]
-        subprocess.run([sys.executable, "-m", "vitstudy", *words, *changes], check=False)
-        peaks = [json.loads(p.read_text())["cost"]["peak_memory_bytes"] for p in Path(directory).glob("*/result.json")]
+    peaks = [cost["peak_memory_bytes"] for cost in _nano_costs({"GLIBC_TUNABLES": ALLOCATOR}, runs=8, steps=21)]
     print(f"memory         peak of {len(peaks)} nano runs in one process {max(peaks) / 1e9:.2f} GB (goal: 1.5)")
+
+
+def _nano_costs(environment: dict[str, str], runs: int, steps: int) -> list[dict[str, float]]:
+    """What the first runs of posemb, shortened, cost in one worker."""
+    changes = {"optim.steps": steps, "optim.warmup_steps": 10}
+    chosen = [run_id(apply(spec, changes)) for spec in STUDIES["posemb"].runs("nano")[:runs]]
+    grid = [
+        "--only",
+        ",".join(chosen),
+        *(word for name, value in changes.items() for word in ("--set", f"{name}={value}")),
+    ]
+    with tempfile.TemporaryDirectory() as directory:
+        words = ["worker", "posemb", "--scale", "nano", "--store", directory, "--threads", "1", *grid]
+        subprocess.run([sys.executable, "-m", "vitstudy", *words], env={**os.environ, **environment}, check=True)
+        return [json.loads(path.read_text())["cost"] for path in Path(directory).glob("*/result.json")]
 
 
 def _start_up() -> None:

@@ -2,8 +2,11 @@
 
 import re
 import subprocess
+from itertools import combinations
 
+import pandas as pd
 import pytest
+from scipy.stats import ttest_1samp
 
 from tests.conftest import ROOT, vitstudy
 
@@ -42,6 +45,20 @@ def test_its_tables_are_the_committed_ones(study):
 def test_the_first_table_is_shown_whole():
     shown = re.search(r"<!-- posemb nano:.*?-->\n(.*?)<!-- end -->", README, re.DOTALL)
     assert shown.group(1).strip() == (ROOT / "analysis/tables/nano/posemb.md").read_text().strip()
+
+
+def test_what_it_says_of_single_seeds_is_so():
+    """`none` below the others pair by pair; and how many cells would be separate with three of the four seeds."""
+    table = pd.read_csv(ROOT / "analysis/tables/nano/posemb_runs.csv")
+    wide = table.pivot_table(index="seed", columns=["posemb", "posemb_at"], values="fewshot/5")
+    gaps = wide.drop(columns="none", level="posemb").sub(wide["none", "stem"], axis=0)
+    positive = int((gaps > 0).to_numpy().sum())
+    separate = [
+        sum(ttest_1samp(gaps.loc[list(seeds)], 0).confidence_interval(0.95).low > 0)
+        for seeds in combinations(gaps.index, 3)
+    ]
+    assert f"{positive} pairs of {gaps.size}" in README
+    assert f"{min(separate)} to {max(separate)} of {gaps.shape[1]} cells would be separate" in README
 
 
 def test_its_files_exist():

@@ -1,5 +1,6 @@
 """The ViT: equal to timm's where they overlap, initialised as the released code says, every parameter in use."""
 
+import copy
 import math
 from functools import partial
 
@@ -61,7 +62,12 @@ def test_the_default_equals_timms_own_with_the_same_weights():
         norm_layer=partial(nn.LayerNorm, eps=1e-6), act_layer=partial(nn.GELU, approximate="tanh"),
     ).eval()  # fmt: skip
     theirs.load_state_dict(ours.state_dict())
-    assert torch.allclose(ours.double()(images().double()), theirs.double()(images().double()), rtol=0, atol=1e-12)
+    x = images()
+    assert torch.allclose(
+        copy.deepcopy(ours).double()(x.double()), copy.deepcopy(theirs).double()(x.double()), rtol=0, atol=1e-12
+    )
+    theirs.patch_embed.proj = ours.patch_embed.proj  # to the bit, but for the convolution's own rounding
+    assert torch.equal(ours(x), theirs(x))
 
 
 @pytest.mark.parametrize(("colours", "patch"), [(1, 4), (3, 7)])
@@ -77,7 +83,7 @@ def test_embedding_patches_by_a_matrix_product_is_the_convolution(colours, patch
         (embedded * torch.arange(embedded.numel()).view(embedded.shape)).sum().backward()
         seen.append((embedded, image.grad, layer.weight.grad, layer.bias.grad))
     for theirs, mine in zip(*seen, strict=True):
-        assert torch.allclose(theirs, mine, rtol=1e-12)
+        assert torch.allclose(theirs, mine, rtol=1e-12, atol=1e-9)
 
 
 def test_cells_that_share_a_seed_share_their_starting_weights():
