@@ -34,11 +34,12 @@ _SMOKE = RunSpec(
 
 # ours. Patch 7 gives 4 x 4 tokens: at patch 4 a step costs three times as much, and within ten minutes `none` varied by
 # 4 points from seed to seed. Fifty draws of the five shots, as with ten a quarter of the variance between seeds was the draws'.
+# 600 steps at lr 3e-3 are a quarter faster, but `none` then varies so that the attention kernel's rounding decides the verdict.
 # Patch size, steps, learning rate, draws and number of seeds were settled on pilot runs of seeds 100 to 103.
 _NANO = RunSpec(
     model=resize(FAMILIES["nano"].vit[1], name="ViT-n/7", patch_size=7, image_size=28),
     data=DataSpec(source="fashion-mnist", minival_size=2000, image_size=28),
-    optim=OptimSpec(steps=600, batch_size=50, lr=3e-3, weight_decay=0.1, warmup_steps=75),
+    optim=OptimSpec(steps=800, batch_size=50, lr=2e-3, weight_decay=0.1, warmup_steps=100),
     eval=EvalSpec(probes=_PROBES, fewshot_draws=50, batch_size=100),
     seed=0,
 )

@@ -35,7 +35,7 @@ from vitstudy.study.grid import apply
 from vitstudy.study.identity import run_id
 from vitstudy.study.models import ModelSpec
 from vitstudy.study.spec import Execution, FractalSpec, RunSpec
-from vitstudy.training.autotune import measure
+from vitstudy.training.autotune import fastest, measure
 from vitstudy.training.modules import MODULES
 from vitstudy.training.optim import build_optimizer, loss, lr_at
 from vitstudy.training.trainer import train
@@ -79,7 +79,7 @@ def _timed(work: Callable[[], object]) -> float:
 
 def _overhead(spec: RunSpec) -> None:
     found = measure(spec, Execution(device="cpu", threads=1), seconds=1)
-    choice = max(found, key=lambda row: row[1])[0]
+    choice = fastest(found)
     words = ", ".join(f"{'/'.join(row.values())} {speed:,.0f}" for row, speed in found)
     print(f"autotune       {spec.model.name}: {words} images/s")
     execution = Execution(device="cpu", threads=1, checkpoint_every_steps=10**9, **choice)

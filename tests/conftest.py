@@ -35,6 +35,12 @@ def vitstudy(
     return done
 
 
+def committed(path: str) -> str:
+    """A file of the last commit: a user's own study writes over the tables. Without git (an archive), the file."""
+    shown = subprocess.run(["git", "-C", ROOT, "show", f"HEAD:{path}"], capture_output=True, text=True, check=False)
+    return shown.stdout if shown.returncode == 0 else (ROOT / path).read_text()
+
+
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory, worker_id) -> Finished:
     """Run by the first process of the tests that asks for it, for all of them."""

@@ -1,6 +1,7 @@
 """Estimates of finished runs are within 25 % of what they took; other machines and strangers of another size do not count."""
 
 from collections import Counter
+from io import StringIO
 from pathlib import Path
 from random import Random
 
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 
 from experiments import STUDIES
+from tests.conftest import committed
 from vitstudy.files import write_json
 from vitstudy.runs.estimate import ASSUMED_OVERHEAD, Estimate, finished_runs
 from vitstudy.runs.store import Store
@@ -18,7 +20,6 @@ from vitstudy.study.plan import Device
 from vitstudy.study.study import with_needs
 from vitstudy.study.timing import TimingSpec
 
-TABLES = Path(__file__).parents[2] / "analysis" / "tables" / "nano"
 ASSUMED = Device("an assumed core", 1e11, 0.4, "assumed")
 RUNS = STUDIES["data_scale"].runs("nano")
 RATES = {"vit": 1.6e10, "resnet": 2.4e10, "hybrid": 2.0e10}
@@ -66,7 +67,7 @@ def test_what_the_last_seed_of_the_committed_runs_took_is_estimated_within_a_qua
     study, tmp_path
 ):
     """Real times, of a machine that was not equally fast at all times: the sum over a seed's runs."""
-    table = pd.read_csv(TABLES / f"{study}_runs.csv").set_index("run_id")
+    table = pd.read_csv(StringIO(committed(f"analysis/tables/nano/{study}_runs.csv"))).set_index("run_id")
     runs = {spec: table.loc[run_id(spec)] for spec in with_needs(STUDIES[study].runs("nano"))}
     assert len(runs) == len(table)
     last = max(spec.seed for spec in runs)

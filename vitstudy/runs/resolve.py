@@ -16,7 +16,7 @@ from vitstudy.runs.store import Store
 from vitstudy.study.models import ModelSpec, ResNetSpec
 from vitstudy.study.spec import Execution
 from vitstudy.study.timing import Spec, TimingSpec
-from vitstudy.training.autotune import OPTIONS, combinations, measure
+from vitstudy.training.autotune import OPTIONS, combinations, fastest, measure
 from vitstudy.training.checkpoint import newest
 from vitstudy.training.trainer import set_threads
 
@@ -46,18 +46,18 @@ def resolve(store: Store, spec: Spec, execution: Execution, directory: Path) -> 
 def _precision(store: Store, spec: Spec, execution: Execution) -> str:
     """One for the whole store and device, as runs of different precision are not compared: the first run's fastest."""
     key = f"precision-{execution.device}-{device_name(execution.device)}"
-    fastest: dict[str, str] = measured_once(store.root, key, lambda: _measure(spec, execution))["fastest"]
-    return fastest["precision"]
+    chosen: dict[str, str] = measured_once(store.root, key, lambda: _measure(spec, execution))["fastest"]
+    return chosen["precision"]
 
 
 def _tuned(store: Store, spec: Spec, execution: Execution) -> dict[str, str]:
-    """The fastest choice, measured once per store, machine, shape and thread count."""
+    """The fastest choice (`fastest`), measured once per store, machine, shape and thread count."""
     what = f"inference {spec.batch_sizes[0]}" if isinstance(spec, TimingSpec) else spec.optim.batch_size
     shape = hashlib.sha256(f"{_shape(spec.model).model_dump_json()} {what}".encode()).hexdigest()[:10]
     given = "-".join(getattr(execution, field) for field in OPTIONS)
     key = f"{shape}-{execution.device}-{execution.threads}-{given}-{device_name(execution.device)}"
-    fastest: dict[str, str] = measured_once(store.root, key, lambda: _measure(spec, execution))["fastest"]
-    return fastest
+    chosen: dict[str, str] = measured_once(store.root, key, lambda: _measure(spec, execution))["fastest"]
+    return chosen
 
 
 def _shape(model: ModelSpec) -> ModelSpec:
@@ -81,4 +81,4 @@ def _measure(spec: Spec, execution: Execution) -> dict[str, Any]:
     else:
         speeds = measure(spec.model_copy(update={"model": model}), execution)
     rows = [{**choice, "images_per_s": round(speed, 1)} for choice, speed in speeds]
-    return {"fastest": max(speeds, key=lambda row: row[1])[0], "measured": rows}
+    return {"fastest": fastest(speeds), "measured": rows}

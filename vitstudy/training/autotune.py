@@ -6,6 +6,7 @@ Fused attention's backward pass is slow in bf16 on CPUs; bf16 without the right 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
@@ -19,18 +20,32 @@ from vitstudy.training.optim import build_optimizer, loss
 
 OPTIONS: dict[str, tuple[str, ...]] = {
     "precision": ("fp32", "bf16"),
-    "attention": ("fused", "plain"),
-    "layout": ("channels-first", "channels-last"),
+    "attention": ("plain", "fused"),
+    "layout": ("channels-last", "channels-first"),
 }
-"""Field of `Execution` -> what `auto` may become. The last is taken where a family has no use for the field."""
+"""Field of `Execution` -> what `auto` may become. The first is taken where a family has no use for the field, and in a tie."""
+TIE = 1.1
+"""Within this ratio speeds are equal: rounding differs by kernel, so two stores of one machine should choose alike."""
+
+
+ROUNDS = 3
+"""Turns that each choice gets: a burst of other work then slows no single choice throughout."""
 
 
 def measure(spec: RunSpec, execution: Execution, seconds: float = 0.4) -> list[tuple[dict[str, str], float]]:
-    """(choice of every field, images/s of whole training steps) for every allowed combination."""
-    return [
-        (choice, _speed(spec, execution.model_copy(update=choice), seconds))
-        for choice in combinations(spec.model.family, execution)
+    """(choice of every field, images/s of its fastest training step) for every allowed combination, `seconds` for each."""
+    choices = combinations(spec.model.family, execution)
+    turns = [
+        [_speed(spec, execution.model_copy(update=choice), seconds / ROUNDS) for choice in choices]
+        for _ in range(ROUNDS)
     ]
+    return [(choice, max(speeds)) for choice, *speeds in zip(choices, *turns, strict=True)]
+
+
+def fastest(found: Sequence[tuple[dict[str, str], float]]) -> dict[str, str]:
+    """Of `measure`'s answer the first choice that no other exceeds by more than `TIE`."""
+    best = max(speed for _, speed in found)
+    return next(choice for choice, speed in found if speed * TIE >= best)
 
 
 def combinations(family: str, execution: Execution) -> list[dict[str, str]]:
@@ -39,9 +54,7 @@ def combinations(family: str, execution: Execution) -> list[dict[str, str]]:
     values = []
     for field, options in OPTIONS.items():
         given = getattr(execution, field)
-        values.append(
-            options if given == "auto" and field in useful else (options[-1],) if given == "auto" else (given,)
-        )
+        values.append(options if given == "auto" and field in useful else options[:1] if given == "auto" else (given,))
     return [dict(zip(OPTIONS, combination, strict=True)) for combination in product(*values)]
 
 
@@ -63,8 +76,10 @@ def _speed(spec: RunSpec, execution: Execution, seconds: float) -> float:
             torch.cuda.synchronize()
 
     step()
-    steps, start = 0, time.perf_counter()
-    while steps < 2 or time.perf_counter() - start < seconds:
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(times) < 2 or time.perf_counter() < end:
+        start = time.perf_counter()
         step()
-        steps += 1
-    return steps * batch / (time.perf_counter() - start)
+        times.append(time.perf_counter() - start)
+    return batch / min(times)
