@@ -26,8 +26,6 @@ OPTIONS: dict[str, tuple[str, ...]] = {
 """Field of `Execution` -> what `auto` may become. The first is taken where a family has no use for the field, and in a tie."""
 TIE = 1.1
 """Within this ratio speeds are equal: rounding differs by kernel, so two stores of one machine should choose alike."""
-
-
 ROUNDS = 3
 """Turns that each choice gets: a burst of other work then slows no single choice throughout."""
 
