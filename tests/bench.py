@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,7 @@ from vitstudy.models.factory import Network, build
 from vitstudy.models.vit import PatchConv2d
 from vitstudy.runs.launch import ALLOCATOR
 from vitstudy.runs.store import Store
+from vitstudy.study.cost import activation_bytes
 from vitstudy.study.grid import apply
 from vitstudy.study.identity import run_id
 from vitstudy.study.models import ModelSpec
@@ -148,28 +149,35 @@ def _allocator() -> None:
     rates: dict[str, list[float]] = {"default": [], "ours": []}
     for _ in range(ROUNDS):
         for name, found in rates.items():
-            costs = _nano_costs({"GLIBC_TUNABLES": ALLOCATOR if name == "ours" else ""}, runs=1, steps=150)
+            setting = {"GLIBC_TUNABLES": ALLOCATOR if name == "ours" else ""}
+            costs = _nano_costs("posemb", STUDIES["posemb"].runs("nano")[:1], steps=150, environment=setting)
             found.append(costs[0]["images_per_s"])
     ratio = statistics.median(ours / default for ours, default in zip(rates["ours"], rates["default"], strict=True))
     print(f"allocator      median ratio of images/s, ours to default: {ratio:.3f} of {ROUNDS}")
 
 
 def _memory() -> None:
-    peaks = [cost["peak_memory_bytes"] for cost in _nano_costs({"GLIBC_TUNABLES": ALLOCATOR}, runs=8, steps=21)]
-    print(f"memory         peak of {len(peaks)} nano runs in one process {max(peaks) / 1e9:.2f} GB (goal: 1.5)")
+    """One process for each: eight runs of posemb after another, and the run of shape with the largest activations."""
+    shapes = STUDIES["shape"].runs("nano")
+    largest = max(shapes, key=lambda spec: activation_bytes(spec.model))
+    for study, specs in (("posemb", STUDIES["posemb"].runs("nano")[:8]), ("shape", (largest,))):
+        costs = _nano_costs(study, specs, steps=21, environment={"GLIBC_TUNABLES": ALLOCATOR})
+        peak = max(cost["peak_memory_bytes"] for cost in costs)
+        print(f"memory         {study}: peak of {len(costs)} nano runs in one process {peak / 1e9:.2f} GB (goal: 1.5)")
 
 
-def _nano_costs(environment: dict[str, str], runs: int, steps: int) -> list[dict[str, float]]:
-    """What the first runs of posemb, shortened, cost in one worker."""
+def _nano_costs(
+    study: str, specs: Sequence[RunSpec], steps: int, environment: dict[str, str]
+) -> list[dict[str, float]]:
+    """What runs of a study at nano, shortened, cost in one worker."""
     changes = {"optim.steps": steps, "optim.warmup_steps": 10}
-    chosen = [run_id(apply(spec, changes)) for spec in STUDIES["posemb"].runs("nano")[:runs]]
     grid = [
         "--only",
-        ",".join(chosen),
+        ",".join(run_id(apply(spec, changes)) for spec in specs),
         *(word for name, value in changes.items() for word in ("--set", f"{name}={value}")),
     ]
     with tempfile.TemporaryDirectory() as directory:
-        words = ["worker", "posemb", "--scale", "nano", "--store", directory, "--threads", "1", *grid]
+        words = ["worker", study, "--scale", "nano", "--store", directory, "--threads", "1", *grid]
         subprocess.run([sys.executable, "-m", "vitstudy", *words], env={**os.environ, **environment}, check=True)
         return [json.loads(path.read_text())["cost"] for path in Path(directory).glob("*/result.json")]
 

@@ -66,3 +66,12 @@ def test_top1_is_correct_over_total_whatever_the_batch(batch_size):
     assert found.predicted.tolist() == [one.predicted[0] for one in alone]
     assert found.features == pytest.approx(np.concatenate([one.features for one in alone]), abs=1e-5)
     assert found.top1() == sum(one.predicted[0] == one.labels[0] for one in alone) / 23
+
+
+@pytest.mark.parametrize(("asked", "batches"), [(500, [100, 100, 50]), (80, [80, 80, 80, 10])])
+def test_a_cpu_evaluates_no_more_than_a_hundred_images_at_once(asked, batches):
+    net = build(STUDIES["posemb"].runs("smoke")[1].model, lambda name: generator(0, name))
+    seen = []
+    net.patch_embed.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    encode(net, Images(np.zeros((250, 1, 28, 28), np.uint8), np.zeros(250, np.int64)), batch_size=asked)
+    assert seen == batches
