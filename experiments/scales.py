@@ -35,7 +35,7 @@ _SMOKE = RunSpec(
 # ours. Patch 7 gives 4 x 4 tokens: at patch 4 a step costs three times as much, and within ten minutes `none` varied by
 # 4 points from seed to seed. Fifty draws of the five shots, as with ten a quarter of the variance between seeds was the draws'.
 # 600 steps at lr 3e-3 are a quarter faster, but `none` then varies so that the attention kernel's rounding decides the verdict.
-# Three seeds are what ten minutes allow on a busy machine; four were run as well, with both kernels: analysis/tables/nano/kernels.
+# Three seeds for ten minutes; four, which took 12 and 14, were run as well, with both kernels: analysis/tables/nano/kernels.
 # Patch size, steps, learning rate and draws were settled on pilot runs of seeds 100 to 103.
 _NANO = RunSpec(
     model=resize(FAMILIES["nano"].vit[1], name="ViT-n/7", patch_size=7, image_size=28),

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_1samp
 
+from experiments import STUDIES
 from tests.conftest import ROOT, committed, vitstudy
 
 README = committed("README.md")
@@ -77,6 +78,28 @@ def test_what_it_says_of_the_kernels_is_so(kernel):
         f"| {separate[0]} of {found.shape[1]} | {three} of {found.shape[1]} |"
     )
     assert row in README
+
+
+def test_its_table_has_the_first_three_seeds_of_the_plain_kernel():
+    """Two runs of one command, in two stores: equal to the bit."""
+    three, four = (
+        gaps("analysis/tables/nano/posemb_runs.csv"),
+        gaps("analysis/tables/nano/kernels/plain/posemb_runs.csv"),
+    )
+    pd.testing.assert_frame_equal(three, four.loc[:2], check_exact=True)
+    assert len(three) == 3
+
+
+@pytest.mark.parametrize("scale", ["nano", "mini"])
+def test_what_it_says_of_the_scales_is_so(scale):
+    runs = STUDIES["posemb"].runs(scale)
+    row = re.search(rf"^\| `{scale}` \| (.*?) \|", README, re.MULTILINE).group(1)
+    assert row.startswith(f"{len(runs)} x {runs[0].model.name} (")
+    assert row.endswith(f", {runs[0].optim.steps:,} steps of {runs[0].optim.batch_size}")
+
+
+def test_it_says_how_many_networks_the_first_command_trains():
+    assert f"runs {len(STUDIES['posemb'].runs('nano'))} small ViTs" in README
 
 
 def test_its_files_exist():

@@ -13,7 +13,7 @@ from vitstudy.data.transforms import to_input
 from vitstudy.models.factory import Network
 
 CPU_BATCH = 100
-"""Images that a CPU evaluates at once, at most: more are no faster there, and with 500 memory is a third higher (nano)."""
+"""Images that a CPU evaluates at once, at most: with 500 it is no faster, and the peak memory of a process is higher."""
 
 
 @dataclass(frozen=True)

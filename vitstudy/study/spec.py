@@ -109,7 +109,9 @@ class EvalSpec(Part):
     probes: tuple[Literal["posemb_similarity"], ...] = Field(
         (), description="arrays kept for figures; see evaluation/probes"
     )
-    batch_size: int = Field(500, gt=0, description="images evaluated at once, at most; a CPU takes no more than 100")
+    batch_size: int = Field(
+        500, gt=0, description="images evaluated at once, at most (on a CPU: evaluation/accuracy.CPU_BATCH)"
+    )
 
 
 class TransferSpec(Part):
