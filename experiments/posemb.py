@@ -3,7 +3,7 @@
 Question   Does it matter how, and where, a ViT is told about positions?
 Grid       none / 1-D / 2-D / relative x stem / every layer / every layer shared: the 8 cells that Table 8 fills, x seeds.
 Command    make ablation-posemb            (vitstudy run posemb --scale nano)
-Time       nano: 8 minutes on 2 AVX2 cores (24 runs); mini: about 10 minutes on one data-centre GPU.
+Time       nano: 8 to 10 minutes on 2 AVX2 cores (24 runs); mini: about 10 minutes on one data-centre GPU.
 Expected   none clearly below every other cell; the others not separable (paper: 0.614 against 0.640-0.643).
            The paper's values are in analysis/paper/table8_posemb.csv; ours are compared with them in the report.
 """
